@@ -1,0 +1,1 @@
+"""What the assets stand on: settings, images, object store, database, IO managers, models."""
