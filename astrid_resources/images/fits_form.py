@@ -70,9 +70,7 @@ def carried_header(header: fits.Header) -> fits.Header:
     """Return the cards of `header` that survive into a product: not structure, not its WCS."""
     out = header.copy(strip=True)
     ours = {key for key, _ in META_CARDS.values()}
-    dropped = [
-        key for key in out if key in _DROPPED | ours or key.startswith(_DROPPED_PREFIXES)
-    ]
+    dropped = [key for key in out if key in _DROPPED | ours or key.startswith(_DROPPED_PREFIXES)]
     for key in dropped:
         out.remove(key, ignore_missing=True, remove_all=True)
     return out
@@ -197,5 +195,7 @@ def open_verified(source: FitsTarget) -> fits.HDUList:
     for hdu in hdus:
         hdu.verify_checksum()
         if hdu.verify_datasum() != 1:
-            raise ValueError(f"extension {hdu.name!r} of a product fails its DATASUM: it is damaged")
+            raise ValueError(
+                f"extension {hdu.name!r} of a product fails its DATASUM: it is damaged"
+            )
     return hdus
