@@ -1,4 +1,4 @@
-"""The result of a subtraction and its FITS form: what candidates and light curves are measured on."""
+"""The result of a subtraction and its FITS form: what candidates and light curves stand on."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The two outcomes that are not a result and not a bug: *no work* and *known failure*.
 
-A subclass stands in the module that raises it; anything else that is raised is a bug and propagates.
+A subclass stands in the module that raises it; anything else that is raised is a bug and
+propagates.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class _Outcome(Exception):
+class _Outcome(Exception):  # noqa: N818 - an outcome, not an error
     def __init__(self, message: str, **numbers: Any) -> None:
         super().__init__(message)
         self.message = message

@@ -40,8 +40,8 @@ META_CARDS: dict[str, tuple[str, str]] = {
     "is_synthetic": ("SYNTHET", "made by the synthetic sky, not observed"),
 }
 _DROPPED = frozenset(
-    "SIMPLE XTENSION BITPIX EXTEND PCOUNT GCOUNT GROUPS EXTNAME CHECKSUM DATASUM BSCALE BZERO BLANK "
-    "BUNIT INHERIT TIMESYS ZIMAGE ZBITPIX WCSDIM WCSAXES WCSNAME RADESYS LONPOLE LATPOLE "
+    "SIMPLE XTENSION BITPIX EXTEND PCOUNT GCOUNT GROUPS EXTNAME CHECKSUM DATASUM BSCALE BZERO "
+    "BLANK BUNIT INHERIT TIMESYS ZIMAGE ZBITPIX WCSDIM WCSAXES WCSNAME RADESYS LONPOLE LATPOLE "
     "EQUINOX".split()
 )
 _DROPPED_PREFIXES = tuple(
@@ -165,7 +165,7 @@ def image_from_hdus(hdus: fits.HDUList, *, name: str = "SCI") -> Image:
 
 
 def write_hdus(hdus: list[fits.ImageHDU], target: FitsTarget, *, primary: fits.Header) -> None:
-    """Write an empty primary with `primary`'s cards and `hdus`, checksummed and byte-reproducible."""
+    """Write an empty primary with `primary`'s cards and `hdus`, checksummed, byte-reproducible."""
     first = fits.PrimaryHDU(header=primary)
     first.header["CREATOR"] = ("AstrID", "software that made this file")
     for hdu in [first, *hdus]:

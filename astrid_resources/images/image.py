@@ -24,7 +24,7 @@ MaskArray = NDArray[np.uint32]
 
 def settle(array: Any, dtype: type, name: str, shape: tuple[int, ...] | None = None) -> Any:
     """Return `array` as a read-only C-contiguous native array of `dtype` and the given shape."""
-    out = np.ascontiguousarray(array, dtype=dtype)
+    out: NDArray[Any] = np.ascontiguousarray(array, dtype=dtype)
     if out is array and out.flags.writeable:
         out = out.view()
     if out.ndim != 2 or (shape is not None and out.shape != shape):
@@ -86,7 +86,7 @@ class RawExposure:
     @property
     def shape(self) -> tuple[int, int]:
         """(ny, nx) in pixels."""
-        return self.data.shape  # type: ignore[return-value]
+        return self.data.shape
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Image:
     @property
     def shape(self) -> tuple[int, int]:
         """(ny, nx) in pixels."""
-        return self.data.shape  # type: ignore[return-value]
+        return self.data.shape
 
     def with_(self, **changes: Any) -> Image:
         """Return a copy with some fields replaced."""

@@ -73,7 +73,8 @@ def has_any(
 
 def as_reference(mask: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Return the mask of a reference image moved onto the `*_REFERENCE` planes."""
-    return ((mask | (mask >> _REFERENCE_SHIFT)) & np.uint32(0xFFFF)) << np.uint32(_REFERENCE_SHIFT)
+    shift = np.uint32(_REFERENCE_SHIFT)
+    return ((mask | (mask >> shift)) & np.uint32(0xFFFF)) << shift
 
 
 def plane_names(bits: int) -> tuple[str, ...]:
