@@ -43,7 +43,7 @@ def transfer(size: int) -> NDArray[np.float64]:
     kernel = lanczos(x)
     frequency = np.fft.fftfreq(size)
     value = np.trapezoid(kernel * np.cos(2 * np.pi * frequency[:, None] * x), x, axis=1)
-    return value / np.trapezoid(kernel, x)
+    return np.asarray(value / np.trapezoid(kernel, x))
 
 
 def fourier_shift(stamp: NDArray[np.floating], dx: float, dy: float) -> NDArray[np.float64]:

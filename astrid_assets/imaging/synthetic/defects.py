@@ -40,13 +40,13 @@ def add_trails(
     """Add `n` satellite trails of Gaussian section across `image`; return where they exceed 1 %."""
     ny, nx = image.shape
     touched = np.zeros(image.shape, bool)
-    y, x = np.mgrid[:ny, :nx].astype(np.float32)
+    y, x = np.ogrid[:ny, :nx]
     for _ in range(n):
         angle = rng.uniform(0, np.pi)
         distance = (x - rng.uniform(0.2, 0.8) * nx) * np.sin(angle)
         distance -= (y - rng.uniform(0.2, 0.8) * ny) * np.cos(angle)
-        section = np.exp(-4 * np.log(2) * (distance / fwhm_pix) ** 2, dtype=np.float32)
-        image += peak * section
+        section = np.exp(-4 * np.log(2) * (distance / fwhm_pix) ** 2).astype(np.float32)
+        image += np.float32(peak) * section
         touched |= section > 0.01
     return touched
 

@@ -12,6 +12,7 @@ from astrid_resources.images import ImageMeta, PSFModel
 from astrid_resources.images.psf import polynomial_terms
 
 Floats = NDArray[np.float64]
+Position = float | NDArray[np.float64]
 _STAMP_RADIUS_FWHM = 5.0
 
 
@@ -31,7 +32,6 @@ class Epoch:
     sky_gradient: fraction by which the sky rises from one corner to the other.
     cosmic_rays_per_mpix, bad_columns, satellite_trails: numbers of defects.
     noisy_quarter_factor: factor on the noise in the quarter x < nx/2, y < ny/2 (a bad amplifier).
-    bad_wcs / calibration faults are not simulated beyond `wcs_error_pix`.
     """
 
     shape: tuple[int, int] = (1024, 1024)
@@ -104,7 +104,7 @@ class Epoch:
         wcs.wcs.set()
         return wcs
 
-    def psf_shape(self, x: Floats, y: Floats) -> Floats:
+    def psf_shape(self, x: Position, y: Position) -> Floats:
         """Return Moffat parameters at positions: rows (alpha, cxx, cxy, cyy), shape (n, 4).
 
         q = (cxx dx^2 + 2 cxy dx dy + cyy dy^2) / alpha^2 is the squared elliptical radius.
@@ -129,10 +129,11 @@ class Epoch:
     def psf_stamp(
         self, x: float, y: float, *, radius: int, dx: float = 0.0, dy: float = 0.0
     ) -> Floats:
-        """Return the true PSF at (x, y) centred (dx, dy) off the stamp's centre, not normalised
-        to the stamp: (2 radius + 1)^2 pixels whose infinite sum is 1.
+        """Return the true PSF at (x, y), centred (dx, dy) off the centre of the stamp.
+
+        (2 radius + 1)^2 pixels of a profile whose infinite sum is 1: not normalised to the stamp.
         """
-        alpha, cxx, cxy, cyy = self.psf_shape(np.float64(x), np.float64(y))
+        alpha, cxx, cxy, cyy = self.psf_shape(x, y)
         j, i = np.mgrid[-radius : radius + 1, -radius : radius + 1].astype(float)
         i, j = i - dx, j - dy
         q = (cxx * i**2 + 2 * cxy * i * j + cyy * j**2) / alpha**2

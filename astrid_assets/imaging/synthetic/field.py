@@ -134,8 +134,8 @@ def make_field(
 ) -> SkyField:
     """Return a random sky in a square of `size_deg` around (`ra_deg`, `dec_deg`).
 
-    Star and galaxy counts rise as 10^(slope m); galaxies are discs (n = 1) and bulges (n = 4), smaller
-    where fainter; `transient_host_fraction` of the transients stand in galaxies.
+    Star and galaxy counts rise as 10^(slope m); galaxies are discs (n = 1) and bulges (n = 4),
+    smaller where fainter; `transient_host_fraction` of the transients stand in galaxies.
     """
     place = {"ra_deg": ra_deg, "dec_deg": dec_deg, "size_deg": size_deg}
     magnitude = power_law_magnitudes(

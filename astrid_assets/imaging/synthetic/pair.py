@@ -67,12 +67,12 @@ def make_pair(
         rng, ra_deg=epoch.ra_deg, dec_deg=epoch.dec_deg, size_deg=size,
         n_stars=round(stars_per_mpix * mpix * area),
         n_galaxies=round(galaxies_per_mpix * mpix * area),
-        magnitude_bright=faint - 9.0, magnitude_faint=faint, variable_fraction=variable_fraction,
+        magnitude_bright=faint - 11.0, magnitude_faint=faint, variable_fraction=variable_fraction,
     )  # fmt: skip
     field = field.plus(_transients(rng, epoch, field, n_transients, transient_snr,
                                    transient_host_fraction))  # fmt: skip
     made = render(field, epoch, rng)
-    earlier = render(field, replace(reference, shape=reference.shape), rng)
+    earlier = render(field, reference, rng)
     is_new = made.truth.kind == Kind.TRANSIENT
     return SyntheticPair(made, earlier, field, made.truth.select(is_new))
 

@@ -108,7 +108,8 @@ def render(field: SkyField, epoch: Epoch, rng: np.random.Generator) -> Synthetic
     noise_factor = np.ones(epoch.shape, np.float32)
     noise_factor[: epoch.shape[0] // 2, : epoch.shape[1] // 2] = epoch.noisy_quarter_factor
     gain, read_noise = epoch.gain_e_per_adu, epoch.read_noise_e
-    variance = noise_factor**2 * (seen * np.float32(gain) + np.float32(read_noise**2))
+    variance = seen * np.float32(gain) + np.float32(read_noise**2)
+    variance *= noise_factor**2
     data = _noisy(rng, seen, variance, epoch)
     n_rays = rng.poisson(epoch.cosmic_rays_per_mpix * seen.size / 1e6)
     charge, hit = cosmic_rays(rng, epoch.shape, n=int(n_rays))
@@ -120,7 +121,7 @@ def render(field: SkyField, epoch: Epoch, rng: np.random.Generator) -> Synthetic
     bad[:, columns] = True
     data[:, columns] = rng.choice([0.0, 0.5, 3.0], size=len(columns)) * epoch.sky_adu
     raw = RawExposure(
-        data, epoch.wcs(), epoch.meta(), _header(epoch), bad=bad if epoch.bad_columns else None
+        data, epoch.wcs(), epoch.meta(), _header(), bad=bad if epoch.bad_columns else None
     )
     return SyntheticExposure(
         raw, truth, epoch.psf_model(), epoch, clean, variance / np.float32(gain**2), sky,
@@ -212,7 +213,8 @@ def _noisy(rng: np.random.Generator, seen: FloatMap, variance: FloatMap, epoch: 
     gain = np.float32(epoch.gain_e_per_adu)
     data = np.sqrt(variance, dtype=np.float32)
     data *= rng.standard_normal(seen.shape, np.float32)
-    data = seen + data / gain
+    data /= gain
+    data += seen
     few = seen * gain < _POISSON_BELOW_E
     if few.any():
         expected = np.maximum(seen[few], 0) * float(gain)
@@ -223,7 +225,7 @@ def _noisy(rng: np.random.Generator, seen: FloatMap, variance: FloatMap, epoch: 
     return data
 
 
-def _header(epoch: Epoch) -> fits.Header:
+def _header() -> fits.Header:
     header = fits.Header()
     header["OBJECT"] = ("synthetic field", "simulated, not observed")
     header["SYNTHET"] = (True, "made by the synthetic sky, not observed")
