@@ -1,0 +1,1 @@
+"""Finding, measuring and filtering what differs; the science files import no Dagster."""
