@@ -1,0 +1,102 @@
+"""Tables, migrations, sessions and the commit of a partition; SQLite and PostgreSQL alike.
+
+Nothing here knows an asset's science; what is stored is declared in the modules of each domain.
+"""
+
+from astrid_resources.database.base import Base, utc_now
+from astrid_resources.database.catalog import (
+    Confirmation,
+    ExportJob,
+    ExportStatus,
+    LightCurvePoint,
+    NameKind,
+    Transient,
+    TransientMember,
+    TransientName,
+    TransientStatus,
+)
+from astrid_resources.database.curation import (
+    Alert,
+    AlertPriority,
+    AlertStatus,
+    ConfidenceLevel,
+    ValidationEvent,
+)
+from astrid_resources.database.detection import (
+    Detection,
+    DetectionStatus,
+    DetectionType,
+    Model,
+    ModelRun,
+    ModelType,
+)
+from astrid_resources.database.differencing import (
+    Candidate,
+    CandidateStatus,
+    DifferenceRun,
+    ReferenceImage,
+)
+from astrid_resources.database.healpix import healpix29, healpix29_array
+from astrid_resources.database.observations import (
+    DeliveredFile,
+    DeliveryOutcome,
+    Observation,
+    QuarantinedFile,
+    Survey,
+)
+from astrid_resources.database.preprocessing import (
+    CalibrationFrame,
+    CalibrationFrameKind,
+    ExposureGrade,
+    PreprocessRun,
+    RunStatus,
+)
+from astrid_resources.database.storage import ProductInput, ProductRow
+from astrid_resources.database.system import AuditEntry, JobStatus, ProcessingJob, SystemConfig
+
+__all__ = [
+    "Alert",
+    "AlertPriority",
+    "AlertStatus",
+    "AuditEntry",
+    "Base",
+    "CalibrationFrame",
+    "CalibrationFrameKind",
+    "Candidate",
+    "CandidateStatus",
+    "ConfidenceLevel",
+    "Confirmation",
+    "DeliveredFile",
+    "DeliveryOutcome",
+    "Detection",
+    "DetectionStatus",
+    "DetectionType",
+    "DifferenceRun",
+    "ExportJob",
+    "ExportStatus",
+    "ExposureGrade",
+    "JobStatus",
+    "LightCurvePoint",
+    "Model",
+    "ModelRun",
+    "ModelType",
+    "NameKind",
+    "Observation",
+    "PreprocessRun",
+    "ProcessingJob",
+    "ProductInput",
+    "ProductRow",
+    "QuarantinedFile",
+    "ReferenceImage",
+    "RunStatus",
+    "Survey",
+    "SystemConfig",
+    "Transient",
+    "TransientMember",
+    "TransientName",
+    "TransientStatus",
+    "ValidationEvent",
+    "healpix29",
+    "healpix29_array",
+    "utc_now",
+]
