@@ -1,0 +1,1 @@
+"""Cutouts, U-Net scoring with the shipped champion, and completeness from injected sources."""

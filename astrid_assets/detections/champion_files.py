@@ -1,0 +1,125 @@
+"""The form of a champion: a folder with `champion.json`, `model.onnx` and `model.keras`.
+
+Reading and verifying only; scoring stands in `scoring.py`, writing in `training/export.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from astrid_assets.detections.cutouts import CutoutSettings
+from astrid_resources.images import KnownFailure
+
+RECORD_FILE = "champion.json"
+ONNX_FILE = "model.onnx"
+KERAS_FILE = "model.keras"
+SHIPPED_FOLDER = Path(__file__).parent / "champion"
+
+
+class ModelMissingError(KnownFailure):
+    """A file of the champion is not there."""
+
+
+class ModelAlteredError(KnownFailure):
+    """A file of the champion is not the one that its record names."""
+
+
+class ModelUntrainedError(KnownFailure):
+    """The record holds no training or no evaluation: such a model is never used."""
+
+
+def sha256_bytes(content: bytes) -> str:
+    """Return the sha256 of `content` in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def record_sha256(record: Mapping[str, Any]) -> str:
+    """Return the hash of a record without its own hash, so that no figure in it can be altered."""
+    body = {key: value for key, value in record.items() if key != "record_sha256"}
+    return sha256_bytes(json.dumps(body, sort_keys=True, separators=(",", ":")).encode())
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A verified model and what is needed to use it.
+
+    onnx: the model's bytes; sha256: their hash, which is the model's data version.
+    probability = sigmoid(logit / temperature + offset), at the declared prior of being real;
+    accepted = probability >= threshold. The same for trails with `trailed_threshold`.
+    record: the whole of champion.json (training parameters, seeds, evaluation figures).
+    """
+
+    name: str
+    version: str
+    sha256: str
+    weights_sha256: str
+    threshold: float
+    trailed_threshold: float
+    temperature: float
+    offset: float
+    prior_real: float
+    cutouts: CutoutSettings
+    record: Mapping[str, Any] = field(repr=False)
+    onnx: bytes = field(repr=False)
+
+
+def _read(folder: Path, name: str) -> bytes:
+    path = folder / name
+    if not path.is_file():
+        raise ModelMissingError(
+            f"the champion's file {name} is not in {folder}: reinstall the package or rebuild it "
+            "with python -m astrid_assets.training",
+            file=name,
+        )
+    return path.read_bytes()
+
+
+def load_champion(folder: Path | None = None) -> Champion:
+    """Return the champion in `folder` (by default the shipped one), every file verified.
+
+    Raises ModelMissingError, ModelAlteredError or ModelUntrainedError; there is no fall-back.
+    """
+    folder = folder or SHIPPED_FOLDER
+    try:
+        record = json.loads(_read(folder, RECORD_FILE))
+    except ValueError as error:
+        raise ModelAlteredError(f"{folder / RECORD_FILE} is not JSON: {error}") from error
+    if not isinstance(record, dict) or record.get("record_sha256") != record_sha256(record):
+        raise ModelAlteredError(
+            f"{folder / RECORD_FILE} does not match its own record_sha256: a figure was altered"
+        )
+    onnx = _read(folder, ONNX_FILE)
+    for name, content in ((ONNX_FILE, onnx), (KERAS_FILE, _read(folder, KERAS_FILE))):
+        found, expected = sha256_bytes(content), record["files"].get(name)
+        if found != expected:
+            raise ModelAlteredError(
+                f"{name} has sha256 {found}, the record says {expected}: it was altered or is "
+                "incomplete; reinstall the package or rebuild it",
+                file=name, found=found, expected=expected,
+            )  # fmt: skip
+    steps = record["training"].get("n_steps", 0)
+    if not steps or not record.get("evaluation", {}).get("n_real"):
+        raise ModelUntrainedError(
+            f"the model in {folder} was trained for {steps} steps and has no evaluation: an "
+            "untrained model is never used",
+            n_steps=steps,
+        )
+    return Champion(
+        name=record["name"],
+        version=record["version"],
+        sha256=record["files"][ONNX_FILE],
+        weights_sha256=record["weights_sha256"],
+        threshold=record["threshold"],
+        trailed_threshold=record["trailed_threshold"],
+        temperature=record["temperature"],
+        offset=record["offset"],
+        prior_real=record["prior_real"],
+        cutouts=CutoutSettings(**record["cutouts"]),
+        record=record,
+        onnx=onnx,
+    )

@@ -1,0 +1,4 @@
+"""Injected truth, training sets, fitting, evaluation and export of the classifier.
+
+Only `network.py` imports TensorFlow and Keras, inside its functions.
+"""

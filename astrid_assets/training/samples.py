@@ -1,0 +1,115 @@
+"""The training set as arrays: its form on disk, its content hash, its split by night and field.
+
+How samples are made stands in `dataset.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FOLDS = ("train", "calibration", "test")
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """n candidates with their truth; every array has length n.
+
+    cutouts: float16 (n, s, s, 3), normalised; masks: uint8 (n, ceil(s*s/8)), packed bits of the
+    pixels within the true sources. is_real: an injected source; is_trailed: an injected trail.
+    snr: true S/N (NaN of bogus); significance: as the pipeline measured it, in sigmas.
+    sky_field, night: indices, the split's units; x, y: pixels; fwhm_pix: FWHM of the difference.
+    on_host: a galaxy lies under it; is_negative: found as a negative difference;
+    rejection_rule: the pipeline's own verdict before the model ("" where none).
+    """
+
+    cutouts: NDArray[np.float16] = field(repr=False)
+    masks: NDArray[np.uint8] = field(repr=False)
+    is_real: NDArray[np.bool_] = field(repr=False)
+    is_trailed: NDArray[np.bool_] = field(repr=False)
+    is_negative: NDArray[np.bool_] = field(repr=False)
+    on_host: NDArray[np.bool_] = field(repr=False)
+    snr: NDArray[np.float32] = field(repr=False)
+    significance: NDArray[np.float32] = field(repr=False)
+    fwhm_pix: NDArray[np.float32] = field(repr=False)
+    x: NDArray[np.float32] = field(repr=False)
+    y: NDArray[np.float32] = field(repr=False)
+    sky_field: NDArray[np.int64] = field(repr=False)
+    night: NDArray[np.int64] = field(repr=False)
+    rejection_rule: NDArray[np.str_] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        n = len(self.cutouts)
+        for item in fields(self):
+            if len(getattr(self, item.name)) != n:
+                raise ValueError(f"{item.name} must have length {n}, as the cutouts")
+
+    def __len__(self) -> int:
+        return len(self.cutouts)
+
+    def select(self, keep: NDArray[Any]) -> TrainingSet:
+        """Return the samples of a boolean mask or of indices."""
+        return replace(self, **{item.name: getattr(self, item.name)[keep] for item in fields(self)})
+
+    def unpacked_masks(self) -> NDArray[np.uint8]:
+        """Return the masks as (n, s, s) of 0 and 1."""
+        size = self.cutouts.shape[1]
+        bits = np.unpackbits(self.masks, axis=1, count=size * size)
+        return bits.reshape(len(self), size, size)
+
+    @property
+    def sha256(self) -> str:
+        """The content hash: the version of this set."""
+        digest = hashlib.sha256()
+        for item in fields(self):
+            array = getattr(self, item.name)
+            array = array.astype("U40") if array.dtype.kind == "U" else array
+            digest.update(f"{item.name}{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def pack_masks(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return (n, s, s) boolean masks as packed bits."""
+    return np.packbits(masks.reshape(len(masks), -1), axis=1)
+
+
+def concatenate(parts: list[TrainingSet]) -> TrainingSet:
+    """Return one set of several, in their order. Raises ValueError where there is none."""
+    if not parts:
+        raise ValueError("a training set needs at least one part, got none")
+    return TrainingSet(
+        **{
+            item.name: np.concatenate([getattr(part, item.name) for part in parts])
+            for item in fields(TrainingSet)
+        }
+    )
+
+
+def save_training_set(samples: TrainingSet, path: Path) -> None:
+    """Write the set as one uncompressed `.npz` of plain arrays (no pickle)."""
+    arrays = {item.name: getattr(samples, item.name) for item in fields(samples)}
+    np.savez(path, **arrays)
+
+
+def load_training_set(path: Path) -> TrainingSet:
+    """Return the set written by `save_training_set`."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return TrainingSet(**{item.name: arrays[item.name] for item in fields(TrainingSet)})
+
+
+def fold_of_night(night: int) -> str:
+    """Return the fold of a night (and so of all its fields): of every ten, 6 train, 1, 3 test."""
+    return "test" if night % 10 in (2, 5, 8) else "calibration" if night % 10 == 4 else "train"
+
+
+def fold(samples: TrainingSet, name: str) -> TrainingSet:
+    """Return the samples of one fold. Raises ValueError on a name that is no fold."""
+    if name not in FOLDS:
+        raise ValueError(f"a fold is one of {FOLDS}, got {name!r}")
+    return samples.select(np.array([fold_of_night(int(n)) == name for n in samples.night], bool))

@@ -1,0 +1,108 @@
+"""The figures against closed forms and brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from astrid_assets.training import evaluate as ev
+
+
+def _gaussian(n: int, shift: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    is_real = np.arange(n) % 2 == 0
+    return rng.normal(size=n) + shift * is_real, is_real
+
+
+def test_average_precision_and_roc_against_brute_force() -> None:
+    rng = np.random.default_rng(1)
+    score = rng.integers(0, 6, size=40).astype(float)
+    is_real = rng.random(40) < 0.4
+    weight = rng.uniform(0.5, 2, size=40)
+    total, last_recall = 0.0, 0.0
+    for cut in np.unique(score)[::-1]:
+        chosen = score >= cut
+        precision = weight[chosen & is_real].sum() / weight[chosen].sum()
+        recall = weight[chosen & is_real].sum() / weight[is_real].sum()
+        total += precision * (recall - last_recall)
+        last_recall = recall
+    assert ev.average_precision(score, is_real, weight) == pytest.approx(total)
+    pairs = (score[is_real][:, None] > score[~is_real]) + 0.5 * (
+        score[is_real][:, None] == score[~is_real]
+    )
+    w = weight[is_real][:, None] * weight[~is_real]
+    assert ev.area_under_roc(score, is_real, weight) == pytest.approx((pairs * w).sum() / w.sum())
+
+
+def test_perfect_and_random_scores() -> None:
+    is_real = np.arange(1000) % 2 == 0
+    weight = ev.prior_weights(is_real, 1 / 31)
+    assert ev.average_precision(is_real.astype(float), is_real, weight) == pytest.approx(1)
+    noise = np.random.default_rng(2).random(1000)
+    assert ev.average_precision(noise, is_real, weight) == pytest.approx(1 / 31, abs=0.03)
+
+
+def test_calibration_recovers_temperature_and_prior() -> None:
+    score, is_real = _gaussian(40_000, 2.0, 3)
+    exact = 2.0 * score - 2.0
+    temperature, offset = ev.calibrate(4 * exact + 3, is_real, prior_real=0.1)
+    assert temperature == pytest.approx(4, rel=0.05)
+    probability = ev.probabilities(4 * exact + 3, temperature=temperature, offset=offset)
+    weight = ev.prior_weights(is_real, 0.1)
+    rows = ev.reliability(probability, is_real, weight, n_bins=5)
+    assert max(abs(row["mean_probability"] - row["share_real"]) for row in rows) < 0.05
+    assert ev.log_loss(probability, is_real, weight) < ev.log_loss(
+        np.full(len(score), 0.1), is_real, weight
+    )
+
+
+def test_threshold_loses_at_most_the_declared_share() -> None:
+    score = np.random.default_rng(4).permutation(1000) / 1000
+    cut = ev.threshold_at(score, np.ones(1000), false_negative_rate=0.01)
+    assert (score < cut).sum() == 10
+    assert ev.threshold_at(score, np.ones(1000), false_negative_rate=0.0) == 0.0
+
+
+def test_intervals_widen_when_fields_agree_within_themselves() -> None:
+    rng = np.random.default_rng(5)
+    fields = np.repeat(np.arange(20), 50)
+    is_real = np.ones(1000, bool)
+    accepted = rng.random(20)[fields] < 0.5
+
+    def share(score: np.ndarray, real: np.ndarray, weight: np.ndarray) -> float:
+        return ev.rate(score > 0.5, real, weight)
+
+    arguments = (accepted.astype(float), is_real, np.ones(1000))
+    low, high = ev.clustered_interval(share, *arguments, fields, n_bootstrap=300, rng=rng)
+    single = ev.clustered_interval(share, *arguments, np.arange(1000), n_bootstrap=300, rng=rng)
+    assert high - low > 4 * (single[1] - single[0])
+
+
+def test_evaluation_is_plain_json_and_its_rates_are_right() -> None:
+    score, is_real = _gaussian(4000, 4.0, 6)
+    probability = ev.probabilities(4 * score - 8, temperature=1.0, offset=0.0)
+    sample = ev.Sample(
+        is_real=is_real,
+        snr=np.where(is_real, 8.0, np.nan),
+        sky_field=np.arange(4000) // 100,
+        fwhm_pix=np.full(4000, 3.5),
+        on_host=np.arange(4000) % 4 < 2,
+    )
+    settings = ev.EvaluationSettings(prior_real=0.5, n_bootstrap=50)
+    result = ev.evaluate(probability, sample, threshold=0.5, settings=settings)
+    expected = 0.02275
+    for figure in ("false_positive_rate", "false_negative_rate"):
+        assert result[figure]["value"] == pytest.approx(expected, abs=4 * np.sqrt(expected / 2000))
+        assert result[figure]["low"] <= result[figure]["value"] <= result[figure]["high"]
+    assert result["auc_pr"]["value"] > 0.99
+    assert result["by_snr"][3] == {
+        "low": 7.0, "high": 10.0, "n": 2000,
+        "n_accepted": result["by_snr"][3]["n_accepted"],
+        "share_accepted": pytest.approx(1 - expected, abs=0.015),
+    }  # fmt: skip
+    assert result["on_host"]["n"] == result["off_host"]["n"] == 1000
+
+
+def test_one_class_alone_is_refused() -> None:
+    with pytest.raises(ValueError, match="both classes"):
+        ev.prior_weights(np.ones(5, bool), 0.5)
