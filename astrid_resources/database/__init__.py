@@ -15,6 +15,7 @@ from astrid_resources.database.catalog import (
     TransientName,
     TransientStatus,
 )
+from astrid_resources.database.connection import Database, SchemaError, take_lock
 from astrid_resources.database.curation import (
     Alert,
     AlertPriority,
@@ -66,6 +67,7 @@ __all__ = [
     "CandidateStatus",
     "ConfidenceLevel",
     "Confirmation",
+    "Database",
     "DeliveredFile",
     "DeliveryOutcome",
     "Detection",
@@ -89,6 +91,7 @@ __all__ = [
     "QuarantinedFile",
     "ReferenceImage",
     "RunStatus",
+    "SchemaError",
     "Survey",
     "SystemConfig",
     "Transient",
@@ -98,5 +101,6 @@ __all__ = [
     "ValidationEvent",
     "healpix29",
     "healpix29_array",
+    "take_lock",
     "utc_now",
 ]

@@ -1,0 +1,211 @@
+"""The database: engine, transactions, locks and migrations, on SQLite and PostgreSQL alike."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import SecretStr
+from sqlalchemy.orm import Session
+
+from astrid_resources.database import views as _views  # noqa: F401  (views belong to the schema)
+from astrid_resources.identity import canonical_json, plain
+
+BUSY_TIMEOUT_S = 30.0
+_BEGIN = "astrid_begin"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class SchemaError(RuntimeError):
+    """The database does not have the schema this code was written for."""
+
+
+class Database:
+    """One database by its URL; safe to use from several threads and processes at once.
+
+    `sqlite:///FILE` (write-ahead log, foreign keys on, writers begin immediately and wait up to
+    30 s for each other) or `postgresql://…` (psycopg2). The password never appears in its repr.
+    """
+
+    def __init__(self, url: str | SecretStr) -> None:
+        text = url.get_secret_value() if isinstance(url, SecretStr) else url
+        self._url = _settled_url(text)
+
+    def __repr__(self) -> str:
+        return f"Database({self._url.render_as_string(hide_password=True)!r})"
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is the embedded default."""
+        return self._url.get_backend_name() == "sqlite"
+
+    @cached_property
+    def engine(self) -> sa.Engine:
+        """The SQLAlchemy engine; made on first use, without connecting."""
+        options: dict[str, Any] = {"json_serializer": canonical_json, "hide_parameters": True}
+        if self.is_sqlite:
+            if self._url.database:
+                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+            options["poolclass"] = sa.pool.NullPool
+            options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
+        else:
+            options["pool_pre_ping"] = True
+        engine = sa.create_engine(self._url, **options)
+        sa.event.listen(engine, "before_cursor_execute", _settle_parameters, retval=True)
+        if self.is_sqlite:
+            sa.event.listen(engine, "connect", _prepare_sqlite)
+            sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Yield a session whose one transaction is committed at the end, rolled back on error.
+
+        On SQLite it holds the write lock from its first statement: keep it short, and compute
+        outside. Objects stay usable after the commit.
+        """
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+            session.commit()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Yield a session for reading only: it waits for nobody and is never committed."""
+        engine = self.engine.execution_options(**{_BEGIN: "BEGIN"})
+        with Session(engine, expire_on_commit=False) as session:
+            yield session
+            session.rollback()
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[Session]:
+        """Yield a session that alone holds the lock `name` until its transaction ends."""
+        with self.session() as session:
+            take_lock(session, name)
+            yield session
+
+    def upgrade(self) -> None:
+        """Bring the schema up to date; does nothing, and takes no lock, where it already is."""
+        if self.is_current_schema():
+            return
+        from alembic import command
+
+        with self.engine.connect() as connection, connection.begin():
+            _lock_connection(connection, "upgrade")
+            config = self._alembic()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def is_current_schema(self) -> bool:
+        """Return whether the schema is the newest this code knows."""
+        from alembic.runtime.migration import MigrationContext
+        from alembic.script import ScriptDirectory
+
+        head = ScriptDirectory.from_config(self._alembic()).get_current_head()
+        engine = self.engine.execution_options(**{_BEGIN: "BEGIN"})
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision() == head
+
+    def require_current_schema(self) -> None:
+        """Raise SchemaError, saying what to do, unless the schema is the newest this code knows."""
+        if not self.is_current_schema():
+            raise SchemaError(f"{self!r} does not have the present schema: run `astrid upgrade`")
+
+    def dispose(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+    def _alembic(self) -> Any:
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        return config
+
+
+def take_lock(session: Session, name: str) -> None:
+    """Hold the lock `name` until the session's transaction ends, waiting for whoever has it.
+
+    An advisory lock on PostgreSQL; on SQLite every writing transaction is the only one anyway.
+    """
+    _lock_connection(session.connection(), name)
+
+
+def _lock_connection(connection: sa.Connection, name: str) -> None:
+    if connection.dialect.name == "postgresql":
+        digest = hashlib.sha256(f"astrid:{name}".encode()).digest()[:8]
+        number = int.from_bytes(digest, "big", signed=True)
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+
+def _settled_url(text: str) -> sa.URL:
+    url = sa.make_url(text)
+    if url.drivername in {"postgresql", "postgres", "postgresql+psycopg2"}:
+        return url.set(drivername="postgresql+psycopg2")
+    if url.drivername in {"sqlite", "sqlite+pysqlite"}:
+        if not url.database or url.database == ":memory:":
+            raise ValueError("a database in memory is lost at once: give sqlite:///FILE")
+        return url.set(database=str(Path(url.database).expanduser()))
+    raise ValueError(
+        f"database URLs start with sqlite:/// or postgresql://, got {url.drivername!r}"
+    )
+
+
+def _prepare_sqlite(connection: Any, record: object) -> None:
+    del record
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    _use_write_ahead_log(cursor)
+    cursor.close()
+
+
+def _use_write_ahead_log(cursor: Any) -> None:
+    # The busy timeout does not hold while the journal mode of a new file is being changed.
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            if cursor.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+                return
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except cursor.connection.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    begin = connection.get_execution_options().get(_BEGIN, "BEGIN IMMEDIATE")
+    connection.exec_driver_sql(begin)
+
+
+def _settle_parameters(
+    connection: sa.Connection,
+    cursor: object,
+    statement: str,
+    parameters: Any,
+    context: Any,
+    executemany: bool,
+) -> tuple[str, Any]:
+    """Turn numpy scalars into Python's and refuse NaN and infinity in every statement."""
+    del connection, cursor
+    compiled = getattr(context, "compiled", None)
+    names: Sequence[str] = getattr(compiled, "positiontup", None) or ()
+    if executemany:
+        return statement, [_settled(item, names) for item in parameters]
+    return statement, _settled(parameters, names)
+
+
+def _settled(parameters: Any, names: Sequence[str]) -> Any:
+    if isinstance(parameters, dict):
+        return {key: plain(value, where=f"column {key}") for key, value in parameters.items()}
+    return tuple(
+        plain(value, where=f"column {names[index]}" if index < len(names) else "a parameter")
+        for index, value in enumerate(parameters)
+    )

@@ -1,0 +1,1 @@
+"""The first migration, frozen: one module per domain. Never edited once it was released."""
