@@ -26,6 +26,7 @@ class Kernels:
     science_squared, reference_squared: k_n^2 and k_r^2 (eqs. 26, 29), float32 stamps, n odd.
     footprint: k_n(-x) P_n(x) / F_S, float32 stamp: the share of each pixel in a source's flux.
     f_s: F_S (eq. 42). f_d: F_D (eq. 15).
+    science_noise, reference_noise: std of S_n and of S_r in blank sky.
     """
 
     psf: NDArray[np.float32] = field(repr=False)
@@ -35,6 +36,8 @@ class Kernels:
     footprint: NDArray[np.float32] = field(repr=False)
     f_s: float
     f_d: float
+    science_noise: float
+    reference_noise: float
 
 
 def _on_grid(stamp: NDArray[np.floating], size: int) -> NDArray[np.complex128]:
@@ -106,6 +109,8 @@ def kernels(
         footprint=(weights / weights.sum()).astype(np.float32),
         f_s=f_s,
         f_d=float(f_d),
+        science_noise=float(sky_sigma_science * np.sqrt(np.sum(science**2))),
+        reference_noise=float(sky_sigma_reference * np.sqrt(np.sum(reference**2))),
     )
 
 

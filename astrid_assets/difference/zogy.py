@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numba
 import numpy as np
 import scipy.fft
+from numba import njit
 from numpy.typing import NDArray
 
 from astrid_assets.difference.filling import filled, lost_share
@@ -20,6 +20,17 @@ from astrid_assets.imaging.threads import over_rows
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 MIN_FOOTPRINT_FRACTION = 0.5
+_MAPS = (
+    "difference",
+    "difference_variance",
+    "score",
+    "score_reference",
+    "score_variance",
+    "score_corrected",
+    "psf_flux",
+    "psf_flux_error",
+    "footprint_fraction",
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,7 @@ class Zogy:
     score_corrected: S / sqrt(score_variance), sigmas; 0 where too little was measured.
     psf_flux, psf_flux_error: alpha and its error (eqs. 41-43), science counts.
     footprint_fraction: share of a source's flux weight that fell on usable science pixels.
-    f_s: F_S (eq. 42). f_d: F_D (eq. 15).
+    f_s: F_S (eq. 42). f_d: F_D (eq. 15). reference_noise: std of S_r in blank sky.
     """
 
     difference: FloatArray = field(repr=False)
@@ -50,6 +61,7 @@ class Zogy:
     footprint_fraction: FloatArray = field(repr=False)
     f_s: float
     f_d: float
+    reference_noise: float
 
 
 def zogy(
@@ -99,7 +111,7 @@ def zogy(
         flux_ratio=flux_ratio,
     )
     pad = max(psf_science.shape[0], psf_reference.shape[0]) // 2 + 1
-    padded = tuple(scipy.fft.next_fast_len(n + pad, real=True) for n in shape)
+    padded = (_fast(shape[0] + pad), _fast(shape[1] + pad))
     n, r, v_n, v_r = filled(
         science,
         reference,
@@ -114,22 +126,40 @@ def zogy(
     n_hat = scipy.fft.rfft2(n, workers=-1)
     r_hat = scipy.fft.rfft2(r, workers=-1)
     d_hat = spectrum(psf_science, shape=padded)
-    spectra = (n_hat, r_hat, d_hat, spectrum(psf_reference, shape=padded))
-    scalars = (sky_sigma_science**2, sky_sigma_reference**2, flux_ratio, kernel.f_d)
-    numbers = tuple(np.float32(value) for value in scalars)
-    over_rows(lambda first, stop: _combine(*spectra, *numbers, first, stop), padded[0])
+    p_r = spectrum(psf_reference, shape=padded)
+    constants = _float32(sky_sigma_science**2, sky_sigma_reference**2, flux_ratio, kernel.f_d)
 
-    s_n = _inverse(n_hat, padded)
-    s_r = _inverse(r_hat, padded)
-    d = _inverse(d_hat, padded)
+    def combine(first: int, stop: int) -> None:
+        _combine(n_hat, r_hat, d_hat, p_r, *constants, first, stop)
+
+    over_rows(combine, padded[0])
+    s_n, s_r, d = (_inverse(transform, padded) for transform in (n_hat, r_hat, d_hat))
     variance = _score_variance(v_n, v_r, kernel, padded)
-    maps = tuple(np.empty(shape, np.float32) for _ in range(9))
+    maps = {name: np.empty(shape, np.float32) for name in _MAPS}
     parts = (s_n, s_r, variance, d, science_variance, reference_variance, lost)
     noise = (0.5 * astrometric_noise_x_pix**2, 0.5 * astrometric_noise_y_pix**2, psf_error**2)
-    scalars = (kernel.f_s, flux_ratio, *noise, MIN_FOOTPRINT_FRACTION)
-    settings = tuple(np.float32(value) for value in scalars)
-    over_rows(lambda first, stop: _maps(*parts, *settings, first, stop, *maps), shape[0])
-    return Zogy(*maps[:2], kernel.psf, kernel.psf_score, *maps[2:], kernel.f_s, kernel.f_d)
+    numbers = _float32(kernel.f_s, flux_ratio, *noise, MIN_FOOTPRINT_FRACTION)
+
+    def fill_maps(first: int, stop: int) -> None:
+        _maps(*parts, *numbers, first, stop, *maps.values())
+
+    over_rows(fill_maps, shape[0])
+    return Zogy(
+        **maps,
+        psf=kernel.psf,
+        psf_score=kernel.psf_score,
+        f_s=kernel.f_s,
+        f_d=kernel.f_d,
+        reference_noise=kernel.reference_noise,
+    )
+
+
+def _fast(length: int) -> int:
+    return int(scipy.fft.next_fast_len(length, real=True))
+
+
+def _float32(*values: float) -> tuple[np.float32, ...]:
+    return tuple(np.float32(value) for value in values)
 
 
 def _inverse(transform: NDArray[np.complex64], shape: tuple[int, int]) -> FloatArray:
@@ -146,14 +176,15 @@ def _score_variance(
     other = scipy.fft.rfft2(v_r, workers=-1)
     weight = spectrum(kernel.science_squared, shape=padded)
     weight_other = spectrum(kernel.reference_squared, shape=padded)
-    over_rows(
-        lambda first, stop: _weighted_sum(total, weight, other, weight_other, first, stop),
-        padded[0],
-    )
+
+    def add(first: int, stop: int) -> None:
+        _weighted_sum(total, weight, other, weight_other, first, stop)
+
+    over_rows(add, padded[0])
     return _inverse(total, padded)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True)
 def _combine(n_hat, r_hat, p_n, p_r, var_n, var_r, f_r, f_d, first, stop):  # type: ignore[no-untyped-def]
     """Turn, in place, N into S_n (eq. 12), R into S_r (eq. 12) and P_n into D / F_D (eq. 13)."""
     tiny = np.float32(1e-30)
@@ -169,14 +200,14 @@ def _combine(n_hat, r_hat, p_n, p_r, var_n, var_r, f_r, f_d, first, stop):  # ty
             r_hat[y, x] = b.conjugate() * reference * (f_r * power_n / den)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True)
 def _weighted_sum(a, weight_a, b, weight_b, first, stop):  # type: ignore[no-untyped-def]
     for y in range(first, stop):
         for x in range(a.shape[1]):
             a[y, x] = a[y, x] * weight_a[y, x] + b[y, x] * weight_b[y, x]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy")
 def _maps(  # type: ignore[no-untyped-def]
     s_n, s_r, v_s, d, v_n, v_r, lost, f_s, f_r, ast_x, ast_y, psf2, least, first, stop,
     difference, difference_variance, score, score_reference, score_variance, corrected,

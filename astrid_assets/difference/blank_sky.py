@@ -1,0 +1,150 @@
+"""Blank-sky statistics of a score map, with their own sampling errors, and the verdict on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+FloatArray = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+
+_SIGMA_PER_MAD = 1.482602
+_MAX_SAMPLES = 2_000_000
+
+
+@dataclass(frozen=True)
+class BlankSkySettings:
+    """What blank sky is and how far its score may be from a standard normal.
+
+    source_sigma: significance of a reference source that is kept away from.
+    distance_fwhm: that distance at source_sigma, in FWHM; it grows by one `distance_fwhm_per_dex`
+    for every factor of ten in flux. n_independent_min: below it there is no verdict.
+    verdict_standard_errors: a verdict falls at the limit plus so many standard errors.
+    """
+
+    source_sigma: float = 3.0
+    distance_fwhm: float = 2.0
+    distance_fwhm_per_dex: float = 1.0
+    n_independent_min: int = 2000
+    median_limit: float = 0.1
+    std_range: tuple[float, float] = (0.95, 1.05)
+    std_range_resampled: tuple[float, float] = (0.9, 1.3)
+    verdict_standard_errors: float = 4.0
+
+
+@dataclass(frozen=True)
+class BlankSkyStatistics:
+    """Median and robust std (from the MAD) of the score in blank sky, in sigmas.
+
+    *_error: sampling errors, the pixels' correlation included. tail_fraction: two-sided fraction
+    beyond 4 (a normal gives 6.3e-5). n_pixels, n_independent: size of the sample.
+    Where there is no blank pixel the numbers are None.
+    """
+
+    median: float | None
+    median_error: float | None
+    std: float | None
+    std_error: float | None
+    tail_fraction: float | None
+    n_pixels: int
+    n_independent: int
+
+
+def blank_sky_mask(
+    reference_significance: FloatArray,
+    unusable: BoolArray,
+    *,
+    fwhm_pix: float,
+    settings: BlankSkySettings | None = None,
+) -> BoolArray:
+    """Return where the sky is blank, bool [y, x].
+
+    reference_significance: matched-filter significance of the reference, sigmas.
+    unusable: True at every mask bit to keep away from, by `distance_fwhm`.
+    Distances are measured on blocks of half a FWHM, rounded up.
+    """
+    settings = settings or BlankSkySettings()
+    block = max(1, round(fwhm_pix / 2))
+    ny, nx = reference_significance.shape
+    peak = _block_max(reference_significance, block)
+    masked = _block_max(unusable.view(np.uint8), block) > 0
+    reach = settings.distance_fwhm * fwhm_pix / block
+    near = _grown(masked | (peak > settings.source_sigma), reach)
+    step = settings.distance_fwhm_per_dex * fwhm_pix / block
+    highest = float(peak.max(initial=0.0))
+    dex = 1
+    while settings.source_sigma * 10**dex < highest:
+        near |= _grown(peak > settings.source_sigma * 10**dex, reach + dex * step)
+        dex += 1
+    return ~np.repeat(np.repeat(near, block, axis=0), block, axis=1)[:ny, :nx]
+
+
+def blank_sky_statistics(
+    score_corrected: FloatArray, blank: BoolArray, *, score_autocorrelation: NDArray[np.floating]
+) -> BlankSkyStatistics:
+    """Return median, robust std and tails of the score where `blank`.
+
+    score_autocorrelation: (n, n) autocorrelation of the score's noise, 1 at its centre; sampling
+    errors follow from its sums (of asin rho for the median, of rho^2 for the scatter).
+    """
+    values = score_corrected[blank]
+    n_pixels = int(values.size)
+    rho = np.clip(np.asarray(score_autocorrelation, float), -1, 1)
+    pixels_per_element = max(float(np.sum(rho**2)), 1.0)
+    n_independent = int(n_pixels / pixels_per_element)
+    if n_independent < 2:
+        return BlankSkyStatistics(None, None, None, None, None, n_pixels, n_independent)
+    tail = float(np.count_nonzero(np.abs(values) > 4) / n_pixels)
+    values = values[:: max(1, n_pixels // _MAX_SAMPLES)]
+    median = float(np.median(values))
+    std = _SIGMA_PER_MAD * float(np.median(np.abs(values - np.float32(median))))
+    median_error = std * float(np.sqrt(max(np.sum(np.arcsin(rho)), 1.0) / n_pixels))
+    std_error = std * float(np.sqrt(1.36 / n_independent))
+    return BlankSkyStatistics(median, median_error, std, std_error, tail, n_pixels, n_independent)
+
+
+def blank_sky_verdict(
+    statistics: BlankSkyStatistics,
+    *,
+    is_resampled: bool,
+    settings: BlankSkySettings | None = None,
+) -> tuple[bool | None, tuple[str, ...]]:
+    """Return (passed, reasons); None where too little blank sky allows no verdict."""
+    settings = settings or BlankSkySettings()
+    if statistics.std is None or statistics.n_independent < settings.n_independent_min:
+        found = f"{statistics.n_independent} independent elements"
+        needed = f"{settings.n_independent_min} needed"
+        return None, (f"no verdict on blank sky: {found}, {needed}",)
+    reasons = []
+    margin = settings.verdict_standard_errors * (statistics.median_error or 0.0)
+    if abs(statistics.median or 0.0) > settings.median_limit + margin:
+        reasons.append(
+            f"score median in blank sky {statistics.median:+.3f}, "
+            f"allowed ±{settings.median_limit} + {margin:.3f}"
+        )
+    low, high = settings.std_range_resampled if is_resampled else settings.std_range
+    margin = settings.verdict_standard_errors * (statistics.std_error or 0.0)
+    if not low - margin <= statistics.std <= high + margin:
+        reasons.append(
+            f"score std in blank sky {statistics.std:.3f}, "
+            f"allowed {low} to {high} with {margin:.3f} beyond"
+        )
+    return not reasons, tuple(reasons)
+
+
+def _block_max(array: NDArray[Any], block: int) -> NDArray[Any]:
+    if block == 1:
+        return array
+    rows = np.maximum.reduceat(array, np.arange(0, array.shape[0], block), axis=0)
+    return np.maximum.reduceat(rows, np.arange(0, array.shape[1], block), axis=1)
+
+
+def _grown(mask: BoolArray, radius: float) -> BoolArray:
+    if not mask.any():
+        return mask
+    outside = ndimage.distance_transform_edt(~mask)
+    return outside <= radius

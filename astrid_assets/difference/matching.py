@@ -1,0 +1,208 @@
+"""Aligning a pair by the stars both images show: residual shift, flux ratio, registration noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from astrid_assets.difference.star_fits import StarFits, find_peaks, fit_stars
+from astrid_assets.imaging.resample import world_to_pixel
+from astrid_resources.images import Image, KnownFailure
+
+FloatColumn = NDArray[np.float64]
+
+
+class TooFewMatchesError(KnownFailure):
+    """Too few common stars to align the pair: the WCS alone is not trusted silently."""
+
+
+@dataclass(frozen=True)
+class MatchSettings:
+    """Thresholds of the alignment.
+
+    peak_sigma: pixel significance of a usable peak. search_radius_pix: largest residual shift of
+    the reference against its WCS. max_residual: largest fractional misfit of a star (galaxies and
+    blends exceed it). n_stars_min, n_stars_max: stars needed, stars used.
+    """
+
+    peak_sigma: float = 8.0
+    search_radius_pix: float = 10.0
+    max_residual: float = 0.12
+    n_stars_min: int = 3
+    n_stars_max: int = 200
+
+
+@dataclass(frozen=True)
+class StarMatch:
+    """How the reference lies on the science image, with the stars that say so.
+
+    shift_x_pix, shift_y_pix: to be added to the reference pixel position that the two WCS give.
+    flux_ratio: F_r / F_n, reference counts over science counts of a star.
+    astrometric_noise_*_pix: rms registration error per axis: intrinsic scatter beyond the stars'
+        own position errors, and the error of the shift itself.
+    psf_error: typical fractional misfit of the two PSF models at the stars, beyond noise.
+    x, y, flux: the stars on the science image (pixels, science counts).
+    """
+
+    shift_x_pix: float
+    shift_y_pix: float
+    flux_ratio: float
+    flux_ratio_error: float
+    astrometric_noise_x_pix: float
+    astrometric_noise_y_pix: float
+    psf_error: float
+    x: FloatColumn = field(repr=False)
+    y: FloatColumn = field(repr=False)
+    flux: FloatColumn = field(repr=False)
+
+    @property
+    def n_stars(self) -> int:
+        """Number of common stars used."""
+        return len(self.x)
+
+
+def match_stars(
+    science: Image, reference: Image, *, settings: MatchSettings | None = None
+) -> StarMatch:
+    """Return shift, flux ratio and registration noise from the stars common to both images.
+
+    Both images need a PSF. Raises TooFewMatchesError.
+    """
+    settings = settings or MatchSettings()
+    if science.psf is None or reference.psf is None:
+        raise ValueError("match_stars needs a PSF on both images")
+    peaks, peaks_reference = (
+        find_peaks(
+            image,
+            threshold_sigma=settings.peak_sigma,
+            separation_pix=2 * image.psf.fwhm_pix,  # type: ignore[union-attr]
+            max_number=settings.n_stars_max,
+        )
+        for image in (science, reference)
+    )
+    expected = on_reference(science, reference, peaks[:, 0], peaks[:, 1])
+    first, second = _paired(expected, peaks_reference, settings)
+    fits = fit_stars(science, peaks[first, 0], peaks[first, 1])
+    fits_reference = fit_stars(reference, peaks_reference[second, 0], peaks_reference[second, 1])
+    use = fits.is_good & fits_reference.is_good
+    worst = np.hypot(fits.residual, fits_reference.residual)
+    use &= worst < settings.max_residual
+    if use.sum() < settings.n_stars_min:
+        raise _too_few(int(use.sum()), settings)
+    return _summary(science, reference, fits, fits_reference, use, settings)
+
+
+def on_reference(
+    science: Image, reference: Image, x: FloatColumn, y: FloatColumn
+) -> NDArray[np.float64]:
+    """Return (n, 2) reference pixel positions of science positions (x, y), by the two WCS."""
+    if len(x) == 0:
+        return np.zeros((0, 2))
+    ra, dec = science.wcs.all_pix2world(x, y, 0)
+    return np.stack(world_to_pixel(reference.wcs, ra, dec), axis=1)
+
+
+def _too_few(n_found: int, settings: MatchSettings) -> TooFewMatchesError:
+    return TooFewMatchesError(
+        f"the pair shares {n_found} usable stars, {settings.n_stars_min} are needed to align it: "
+        "look at both WCS, at saturation and at the depth of the two images",
+        n_found=n_found,
+        n_required=settings.n_stars_min,
+    )
+
+
+def _paired(
+    expected: NDArray[np.float64], found: NDArray[np.float64], settings: MatchSettings
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return indices of peaks that agree on one shift: the mode of all pair differences."""
+    usable = np.flatnonzero(np.isfinite(expected).all(axis=1))
+    if usable.size == 0 or len(found) == 0:
+        raise _too_few(0, settings)
+    tree = cKDTree(found)
+    near = tree.query_ball_point(expected[usable], settings.search_radius_pix)
+    pairs = np.array([(i, j) for i, js in zip(usable, near, strict=True) for j in js], int)
+    if len(pairs) == 0:
+        raise _too_few(0, settings)
+    difference = found[pairs[:, 1]] - expected[pairs[:, 0]]
+    votes = cKDTree(difference).query_ball_point(difference, 1.5)
+    size = np.hypot(*difference.T)
+    best = min(range(len(votes)), key=lambda i: (-len(votes[i]), size[i]))
+    mode = np.median(difference[votes[best]], axis=0)
+    close = np.hypot(*(difference - mode).T)
+    first, second = {}, {}
+    for k in np.argsort(close, kind="stable"):
+        i, j = pairs[k]
+        if close[k] < 2 and i not in first and j not in second:
+            first[i], second[j] = j, i
+    chosen = np.array(sorted(first), int)
+    return chosen, np.array([first[i] for i in chosen], int)
+
+
+def _summary(
+    science: Image,
+    reference: Image,
+    fits: StarFits,
+    fits_reference: StarFits,
+    use: NDArray[np.bool_],
+    settings: MatchSettings,
+) -> StarMatch:
+    expected = on_reference(science, reference, fits.x, fits.y)
+    delta = np.stack([fits_reference.x, fits_reference.y], axis=1) - expected
+    error = np.stack(
+        [np.hypot(fits.x_error, fits_reference.x_error),
+         np.hypot(fits.y_error, fits_reference.y_error)], axis=1,
+    )  # fmt: skip
+    log_ratio = np.log(fits_reference.flux[use] / fits.flux[use])
+    kept = _unclipped(log_ratio) & _unclipped(delta[use, 0]) & _unclipped(delta[use, 1])
+    use = use.copy()
+    use[np.flatnonzero(use)[~kept]] = False
+    if use.sum() < settings.n_stars_min:
+        raise _too_few(int(use.sum()), settings)
+    shift, noise = zip(
+        *(_mean_and_noise(delta[use, axis], error[use, axis]) for axis in (0, 1)), strict=True
+    )
+    relative = np.hypot(
+        fits.flux_error[use] / fits.flux[use],
+        fits_reference.flux_error[use] / fits_reference.flux[use],
+    )
+    relative = np.hypot(relative, 0.01)
+    log_ratio = np.log(fits_reference.flux[use] / fits.flux[use])
+    weight = 1 / relative**2
+    mean = float(np.sum(weight * log_ratio) / weight.sum())
+    scatter = float(np.sqrt(np.sum(weight * (log_ratio - mean) ** 2) / weight.sum()))
+    ratio = float(np.exp(mean))
+    misfit = np.hypot(fits.residual[use], fits_reference.residual[use])
+    bright = np.argsort(-fits.flux[use])[: max(3, int(use.sum()) // 2)]
+    return StarMatch(
+        shift_x_pix=shift[0],
+        shift_y_pix=shift[1],
+        flux_ratio=ratio,
+        flux_ratio_error=ratio * float(max(scatter, weight.mean() ** -0.5) / np.sqrt(use.sum())),
+        astrometric_noise_x_pix=noise[0],
+        astrometric_noise_y_pix=noise[1],
+        psf_error=float(np.median(misfit[bright])),
+        x=fits.x[use],
+        y=fits.y[use],
+        flux=fits.flux[use],
+    )
+
+
+def _unclipped(values: FloatColumn) -> NDArray[np.bool_]:
+    """Return which values lie within four robust sigmas of the median."""
+    middle = np.median(values)
+    spread = 1.4826 * np.median(np.abs(values - middle))
+    return np.abs(values - middle) <= 4 * spread + 1e-3
+
+
+def _mean_and_noise(delta: FloatColumn, error: FloatColumn) -> tuple[float, float]:
+    """Return the weighted mean and the rms registration noise left beyond the stars' errors."""
+    intrinsic2 = 0.0
+    for _ in range(5):
+        weight = 1 / (error**2 + intrinsic2 + 1e-6)
+        mean = float(np.sum(weight * delta) / weight.sum())
+        excess = np.sum(weight * ((delta - mean) ** 2 - error**2)) / weight.sum()
+        intrinsic2 = max(float(excess), 0.0)
+    return mean, float(np.sqrt(intrinsic2 + 1 / weight.sum()))

@@ -1,0 +1,215 @@
+"""From a science image and a reference to a difference with its numbers and verdict.
+
+Align by stars, resample the reference onto the science grid, subtract by ZOGY in overlapping
+sub-images where a PSF varies, judge the blank sky, scale the noise only where the input was
+resampled before it came to us.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from astrid_assets.difference.blank_sky import (
+    BlankSkySettings,
+    blank_sky_mask,
+    blank_sky_statistics,
+    blank_sky_verdict,
+)
+from astrid_assets.difference.matching import MatchSettings, StarMatch, match_stars, on_reference
+from astrid_assets.difference.metrics import Quality, SubtractionMetrics
+from astrid_assets.difference.sub_images import subtract_maps
+from astrid_assets.imaging.resample import resample
+from astrid_resources.images import (
+    DifferenceImage,
+    Image,
+    MaskPlane,
+    NoWork,
+    as_reference,
+    has_any,
+)
+from astrid_resources.images.masks import UNUSABLE
+
+
+class NoOverlapError(NoWork):
+    """The reference does not cover the science image."""
+
+
+@dataclass(frozen=True)
+class SubtractionSettings:
+    """The parameters of a subtraction that change its data.
+
+    sub_image_pix: edge of a sub-image where a PSF varies (a constant PSF needs one sub-image).
+    psf_error_min: least fractional PSF-model error in V(S); the stars' misfit may raise it.
+    coverage_fraction_min: least covered share of the science image to do any work at all.
+    n_independent_for_scaling: blank-sky elements needed to scale the noise of resampled frames.
+    """
+
+    sub_image_pix: int = 512
+    psf_error_min: float = 0.005
+    coverage_fraction_min: float = 0.02
+    n_independent_for_scaling: int = 200
+    matching: MatchSettings = field(default_factory=MatchSettings)
+    blank_sky: BlankSkySettings = field(default_factory=BlankSkySettings)
+
+
+@dataclass(frozen=True)
+class Subtraction:
+    """One difference with what it was made from and what is known of its quality."""
+
+    difference: DifferenceImage
+    reference_on_science: Image
+    metrics: SubtractionMetrics
+    quality: Quality
+
+
+def subtract(
+    science: Image, reference: Image, *, settings: SubtractionSettings | None = None
+) -> Subtraction:
+    """Subtract `reference` (on its own grid) from `science`; both need a PSF.
+
+    Fluxes are science counts. Raises NoOverlapError where too little is covered and
+    TooFewMatchesError where too few common stars align the pair.
+    """
+    settings = settings or SubtractionSettings()
+    if science.psf is None or reference.psf is None:
+        raise ValueError("subtract needs a PSF on both images")
+    _require_overlap(science, reference, settings)
+    match = match_stars(science, reference, settings=settings.matching)
+    aligned = resample(
+        reference,
+        wcs=science.wcs,
+        shape=science.shape,
+        shift_pix=(match.shift_x_pix, match.shift_y_pix),
+    )
+    return subtract_aligned(science, aligned, match, settings=settings)
+
+
+def subtract_aligned(
+    science: Image,
+    aligned: Image,
+    match: StarMatch,
+    *,
+    settings: SubtractionSettings | None = None,
+) -> Subtraction:
+    """Subtract a reference that already lies on the science grid, aligned as `match` says."""
+    settings = settings or SubtractionSettings()
+    covered = ~has_any(aligned.mask, MaskPlane.NO_DATA)
+    usable_science = ~has_any(science.mask, *UNUSABLE)
+    unusable_reference = has_any(aligned.mask, *UNUSABLE)
+    coverage = float(covered[usable_science].mean()) if usable_science.any() else 0.0
+    if coverage < settings.coverage_fraction_min:
+        raise _no_overlap(coverage, settings)
+    psf_error = max(match.psf_error, settings.psf_error_min)
+    maps = subtract_maps(
+        science,
+        aligned,
+        flux_ratio=match.flux_ratio,
+        astrometric_noise_pix=(match.astrometric_noise_x_pix, match.astrometric_noise_y_pix),
+        psf_error=psf_error,
+        sub_image_pix=settings.sub_image_pix,
+        unusable_science=~usable_science,
+        unusable_reference=unusable_reference,
+    )
+    mask = science.mask | as_reference(aligned.mask)
+    unusable = ~usable_science | unusable_reference
+    fwhm = maps.psf.fwhm_pix
+    blank = blank_sky_mask(
+        maps.reference_significance, unusable, fwhm_pix=fwhm, settings=settings.blank_sky
+    )
+    blank &= maps.score_corrected != 0
+    sky = blank_sky_statistics(maps.score_corrected, blank, score_autocorrelation=maps.psf_score)
+    is_resampled = science.meta.is_resampled or aligned.meta.is_resampled
+    scale = 1.0
+    if is_resampled and sky.std and sky.n_independent >= settings.n_independent_for_scaling:
+        scale = sky.std
+    factor = np.float32(scale)
+    difference = DifferenceImage(
+        Image(
+            maps.difference,
+            maps.difference_variance,
+            mask,
+            science.wcs,
+            science.meta,
+            psf=maps.psf,
+            header=science.header,
+        ),
+        maps.score_corrected / factor,
+        maps.psf_flux,
+        maps.psf_flux_error * factor,
+        scale,
+        "zogy",
+    )
+    where = blank if blank.any() else ~unusable
+    flux_error = float(np.median(difference.psf_flux_error[where]))
+    limit = 5 * flux_error
+    zero_point = science.meta.zero_point_ab_mag
+    metrics = SubtractionMetrics(
+        score_median=sky.median,
+        score_median_error=sky.median_error,
+        score_std=sky.std,
+        score_std_error=sky.std_error,
+        score_tail_fraction=sky.tail_fraction,
+        n_independent=sky.n_independent,
+        noise_scale_factor=scale,
+        flux_ratio=match.flux_ratio,
+        flux_ratio_error=match.flux_ratio_error,
+        shift_x_pix=match.shift_x_pix,
+        shift_y_pix=match.shift_y_pix,
+        astrometric_noise_x_pix=match.astrometric_noise_x_pix,
+        astrometric_noise_y_pix=match.astrometric_noise_y_pix,
+        psf_error=psf_error,
+        n_stars=match.n_stars,
+        residual_power_ratio=_residual_power_ratio(difference.score_corrected, match),
+        coverage_fraction=coverage,
+        masked_fraction=float(unusable.mean()),
+        noise_level=float(np.sqrt(np.median(maps.difference_variance[where]))),
+        limiting_flux_5sigma=limit,
+        limiting_mag_5sigma=None
+        if zero_point is None
+        else float(zero_point - 2.5 * np.log10(limit)),
+        sky_sigma_science=maps.sky_sigma_science,
+        sky_sigma_reference=maps.sky_sigma_reference,
+        fwhm_science_pix=science.psf.fwhm_pix,  # type: ignore[union-attr]
+        fwhm_reference_pix=aligned.psf.fwhm_pix,  # type: ignore[union-attr]
+        fwhm_difference_pix=fwhm,
+        n_sub_images=maps.n_sub_images,
+    )
+    verdict, reasons = blank_sky_verdict(
+        sky, is_resampled=is_resampled, settings=settings.blank_sky
+    )
+    quality = Quality(True, (), reasons) if verdict is None else Quality(verdict, reasons)
+    return Subtraction(difference, aligned, metrics, quality)
+
+
+def _require_overlap(science: Image, reference: Image, settings: SubtractionSettings) -> None:
+    """Raise NoOverlapError where a coarse grid of science pixels misses the reference."""
+    ny, nx = science.shape
+    x, y = np.meshgrid(np.linspace(0, nx - 1, 16), np.linspace(0, ny - 1, 16))
+    u, v = on_reference(science, reference, x.ravel(), y.ravel()).T
+    inside = (u >= 0) & (v >= 0) & (u < reference.shape[1]) & (v < reference.shape[0])
+    if not inside.any():
+        raise _no_overlap(0.0, settings)
+
+
+def _no_overlap(coverage: float, settings: SubtractionSettings) -> NoOverlapError:
+    return NoOverlapError(
+        f"the reference covers {coverage:.1%} of the science image, "
+        f"{settings.coverage_fraction_min:.0%} are needed",
+        coverage_fraction=coverage,
+        coverage_fraction_min=settings.coverage_fraction_min,
+    )
+
+
+def _residual_power_ratio(score_corrected: np.ndarray, match: StarMatch) -> float | None:
+    """Return the rms of the score on the 3 x 3 pixels of each common star (expected: 1)."""
+    ny, nx = score_corrected.shape
+    x, y = np.rint(match.x).astype(int), np.rint(match.y).astype(int)
+    inside = (x > 0) & (y > 0) & (x < nx - 1) & (y < ny - 1)
+    if not inside.any():
+        return None
+    offset = np.arange(-1, 2)
+    rows = y[inside, None, None] + offset[None, :, None]
+    columns = x[inside, None, None] + offset[None, None, :]
+    return float(np.sqrt(np.mean(score_corrected[rows, columns].astype(float) ** 2)))
