@@ -1,6 +1,6 @@
 """Resampling an image onto another WCS: flux-preserving, with variance, masks and PSF.
 
-The WCS is evaluated on a sparse grid and interpolated by cubic convolution, pixels by Lanczos-3.
+The WCS is evaluated on a sparse grid and interpolated by cubic convolution, pixels by six taps.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from astropy.wcs.wcs import NoConvergence
 from numba import njit
 from numpy.typing import NDArray
 
-from astrid_assets.imaging.lanczos import PHASES, weight_table
+from astrid_assets.imaging.kernel import PHASES, weight_table
 from astrid_assets.imaging.resample_psf import resampled_psf
 from astrid_assets.imaging.threads import over_rows
 from astrid_resources.images import Image, MaskPlane, has_any, plane_bits

@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, spline_filter
 
-from astrid_assets.imaging.lanczos import transfer
+from astrid_assets.imaging.kernel import mean_transfer, transfer_at
 from astrid_resources.images import PSFModel
 from astrid_resources.images.psf import polynomial_terms
 
 _IDENTITY_TOLERANCE = 1e-4
+_BENT = 2e-3
+_CONSTANT_SHIFT_PIX = 0.03
 _NODES = 5
 
 
@@ -21,17 +23,20 @@ def resampled_psf(
 
     positions: input (x, y) at grid nodes, (2, my, mx), one node of `step` pixels beyond each edge.
     The stamps are carried by the local Jacobian where it is not the identity to 1e-4, and blurred
-    by the phase-averaged Lanczos transfer wherever pixels were interpolated.
+    by the kernel's transfer: at its phase for a pure shift, else averaged over phases.
     """
     nodes = _sample_nodes(positions, step, shape)
     if not nodes:
         return PSFModel(psf.stamps, psf.order, shape)
-    order = psf.order
-    if len(nodes) < 3 * psf.stamps.shape[0]:
+    jacobians = np.array([node[4] for node in nodes])
+    is_bent = np.ptp(jacobians, axis=0).max() > _BENT
+    order = max(psf.order, 2) if is_bent else psf.order
+    if len(nodes) < 2 * (order + 1) * (order + 2) // 2:
         order = 0
+    blur = _kernel_transfer(nodes, psf.size)
     stamps, terms = [], []
     for x, y, u, v, jacobian in nodes:
-        stamps.append(_carried(psf.at(u, v), jacobian, is_exact=_is_whole(u - x, v - y, jacobian)))
+        stamps.append(_carried(psf.at(u, v), jacobian, blur))
         terms.append(
             polynomial_terms(
                 2 * x / max(shape[1] - 1, 1) - 1, 2 * y / max(shape[0] - 1, 1) - 1, order=order
@@ -66,22 +71,24 @@ def _sample_nodes(
     return out
 
 
-def _is_whole(dx: float, dy: float, jacobian: NDArray[np.float64]) -> bool:
-    """Whether pixels are copied, not interpolated."""
-    near = abs(dx - round(dx)) < 1e-3 and abs(dy - round(dy)) < 1e-3
-    return bool(near and np.abs(jacobian - np.eye(2)).max() < _IDENTITY_TOLERANCE)
+def _kernel_transfer(
+    nodes: list[tuple[float, float, float, float, NDArray[np.float64]]], size: int
+) -> NDArray[np.complex128]:
+    """Transfer (size, size) of the interpolation: of its one phase where the shift is constant."""
+    shifts = np.array([[u - x, v - y] for x, y, u, v, _ in nodes])
+    if np.ptp(shifts, axis=0).max() < _CONSTANT_SHIFT_PIX:
+        phase = np.median(shifts, axis=0) % 1.0
+        return transfer_at(size, phase[1])[:, None] * transfer_at(size, phase[0])
+    mean = mean_transfer(size)
+    return (mean[:, None] * mean).astype(complex)
 
 
 def _carried(
-    stamp: NDArray[np.float32], jacobian: NDArray[np.float64], *, is_exact: bool
+    stamp: NDArray[np.float32], jacobian: NDArray[np.float64], blur: NDArray[np.complex128]
 ) -> NDArray[np.float64]:
-    """One stamp through the local Jacobian and the kernel's transfer."""
-    if is_exact:
-        return stamp.astype(float)
+    """One stamp through the kernel's transfer and the local Jacobian."""
     n = stamp.shape[0]
-    out = np.fft.ifft2(
-        np.fft.fft2(stamp.astype(float)) * transfer(n)[:, None] * transfer(n)[None]
-    ).real
+    out = np.fft.ifft2(np.fft.fft2(stamp.astype(float)) * blur).real
     if np.abs(jacobian - np.eye(2)).max() > _IDENTITY_TOLERANCE:
         y, x = np.mgrid[:n, :n] - n // 2
         u = jacobian[0, 0] * x + jacobian[0, 1] * y + n // 2

@@ -1,0 +1,145 @@
+"""Finding sources on a sky-subtracted image: a table of them, and where they stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import sep
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, maximum_filter1d
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+DEFAULT_FWHM_PIX = 3.0
+_PIXSTACK = 3_000_000
+_SUBOBJECT_LIMIT = 8192
+_BRIGHT_SIGMA = 60.0
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """Sources in order of (y, x), as arrays of one length.
+
+    x, y: windowed-free barycentres, 0-based pixels. flux: aperture counts of radius 1.5 FWHM, ADU;
+    flux_error: its error. peak: brightest pixel, ADU. fwhm: twice the half-light radius, pixels.
+    a, b, theta: isophotal rms axes (pixels) and angle of the major axis from x (radians).
+    n_pix: pixels above the threshold. flags: sep's extraction flags (1: blended).
+    """
+
+    x: Floats = field(repr=False)
+    y: Floats = field(repr=False)
+    flux: Floats = field(repr=False)
+    flux_error: Floats = field(repr=False)
+    peak: Floats = field(repr=False)
+    fwhm: Floats = field(repr=False)
+    a: Floats = field(repr=False)
+    b: Floats = field(repr=False)
+    theta: Floats = field(repr=False)
+    n_pix: NDArray[np.int64] = field(repr=False)
+    flags: NDArray[np.int64] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def ellipticity(self) -> Floats:
+        """1 - b/a."""
+        return 1 - self.b / np.maximum(self.a, 1e-9)
+
+    @property
+    def snr(self) -> Floats:
+        """Aperture flux over its error."""
+        return self.flux / np.maximum(self.flux_error, 1e-30)
+
+    def select(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> SourceTable:
+        """Return the rows that `keep` (mask or indices) names."""
+        return SourceTable(*(getattr(self, f.name)[keep] for f in fields(self)))
+
+
+def detect_sources(
+    data: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    *,
+    unusable: Bools,
+    threshold_sigma: float = 5.0,
+    fwhm_pix: float | None = None,
+    min_pixels: int = 5,
+) -> SourceTable:
+    """Return the sources of sky-subtracted `data` [y, x] above a threshold per filtered pixel.
+
+    The filter is a Gaussian of `fwhm_pix` (3 px where unknown); unusable pixels take no part.
+    """
+    fwhm = fwhm_pix or DEFAULT_FWHM_PIX
+    sep.set_extract_pixstack(max(_PIXSTACK, data.size // 3))
+    sep.set_sub_object_limit(_SUBOBJECT_LIMIT)
+    pixels = np.array(data, np.float32, order="C")
+    error = np.sqrt(variance, dtype=np.float32)
+    found = sep.extract(
+        pixels, threshold_sigma, err=error, mask=unusable, minarea=min_pixels,
+        filter_kernel=gaussian_stamp(fwhm), filter_type="matched", clean=True,
+    )  # fmt: skip
+    found = found[np.lexsort((found["x"], found["y"]))]
+    x, y = found["x"], found["y"]
+    flux, flux_error, _ = sep.sum_circle(
+        pixels, x, y, 1.5 * fwhm, err=error, mask=unusable, subpix=5
+    )
+    reach = np.full(len(x), max(3.0 * fwhm, 6.0))
+    half, _ = sep.flux_radius(pixels, x, y, reach, 0.5, mask=unusable, subpix=5)
+    return SourceTable(
+        x, y, flux, flux_error, found["peak"].astype(float), 2 * half, found["a"], found["b"],
+        found["theta"], found["npix"].astype(np.int64), found["flag"].astype(np.int64),
+    )  # fmt: skip
+
+
+def gaussian_stamp(fwhm_pix: float) -> NDArray[np.float32]:
+    """Return a Gaussian of `fwhm_pix` with sum 1 on a small odd stamp."""
+    sigma = fwhm_pix / 2.3548
+    radius = max(1, round(2.5 * sigma))
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    stamp = np.exp(-(x**2 + y**2) / (2 * sigma**2))
+    return (stamp / stamp.sum()).astype(np.float32)
+
+
+def source_significance(
+    data: NDArray[np.float32],
+    rms: NDArray[np.float32] | float,
+    *,
+    unusable: Bools,
+    fwhm_pix: float | None = None,
+) -> NDArray[np.float32]:
+    """Return sky-subtracted `data` [y, x] smoothed to `fwhm_pix`, in sigmas of smoothed noise.
+
+    Unusable pixels take no part; 0 where less than 30 % of the kernel is usable.
+    """
+    sigma = (fwhm_pix or DEFAULT_FWHM_PIX) / 2.3548
+    smooth = gaussian_filter(np.where(unusable, np.float32(0), data), sigma, truncate=3)
+    smooth /= rms
+    smooth *= np.float32(np.sqrt(4 * np.pi) * sigma)
+    if unusable.any():
+        cover = gaussian_filter((~unusable).astype(np.float32), sigma, truncate=3)
+        smooth /= np.maximum(cover, np.float32(0.3))
+        smooth[cover < 0.3] = 0
+    return smooth
+
+
+def source_mask(
+    significance: NDArray[np.float32], *, threshold_sigma: float = 3.0, grow_pix: int = 5
+) -> Bools:
+    """Return where sources may stand, their surroundings included, from `source_significance`.
+
+    Pixels beyond `threshold_sigma` are taken *on both sides*, so that what is left of pure noise
+    keeps its median (its scatter falls to 0.995 at 3, 0.999 at 3.5 sigma); they grow by `grow_pix`,
+    beyond 60 sigma by four times as much.
+    """
+    mask = _grown(np.abs(significance) > threshold_sigma, grow_pix)
+    bright = significance > _BRIGHT_SIGMA
+    if bright.any():
+        mask |= _grown(bright, 4 * grow_pix)
+    return mask
+
+
+def _grown(mask: Bools, pixels: int) -> Bools:
+    """Grow `mask` by a box of half-width `pixels`."""
+    out = maximum_filter1d(mask.view(np.uint8), 2 * pixels + 1, axis=0, mode="constant")
+    return maximum_filter1d(out, 2 * pixels + 1, axis=1, mode="constant").view(np.bool_)
