@@ -70,7 +70,7 @@ format: env ## put the code into the project's style
 
 # One resolution for all platforms and Pythons; the image's lock is the same one without the
 # development tools.
-LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-strip-extras --python-version 3.11
 lock: ## resolve the dependencies again (needs uv; `make lock ARGS=--upgrade` for newer ones)
 	@command -v uv >/dev/null || { echo "AstrID: make lock needs uv" >&2; exit 1; }
 	@$(LOCK) --extra dev $(ARGS) pyproject.toml -o requirements.lock
