@@ -35,8 +35,11 @@ class Limits:
     gzip_free_bytes: int = 64 << 20
 
 
+STANDARD_LIMITS = Limits()
+
+
 def ones_complement(block: bytes | bytearray) -> int:
-    """Return the sum of the big-endian 32-bit words of `block` (a multiple of 4 bytes), unfolded."""
+    """Return the sum of the big-endian 32-bit words of `block` (4n bytes), unfolded."""
     return int(np.frombuffer(block, dtype=">u4").sum(dtype=np.uint64))
 
 
@@ -83,9 +86,10 @@ class ByteStream:
     def block(self) -> bytes | None:
         """Return the next 2880 bytes, or None at the end; a lone short block is a truncation."""
         block = self._read(BLOCK)
-        if not block:
+        is_tail = len(block) < BLOCK and self.position > len(block)
+        if not block or (is_tail and not block.strip(b"\0 \r\n")):
             return None
-        if len(block) < BLOCK and self.position > len(block):
+        if is_tail:
             raise self._ended(f"a block has {len(block)} of its {BLOCK} bytes")
         return block.ljust(BLOCK, b"\0")
 
@@ -110,9 +114,10 @@ class ByteStream:
             return 0
         total, left = 0, size
         while left:
-            chunk = self._read(min(left, _CHUNK))
-            if not chunk:
-                raise self._ended(f"{left} bytes of the declared data are missing")
+            wanted = min(left, _CHUNK)
+            chunk = self._read(wanted)
+            if len(chunk) < wanted:
+                raise self._ended(f"{left - len(chunk)} bytes of the declared data are missing")
             left -= len(chunk)
             total += ones_complement(chunk) if is_summed else 0
         while total > 0xFFFFFFFF:

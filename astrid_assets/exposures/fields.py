@@ -48,4 +48,4 @@ FIELDS: dict[str, Field] = {
 }
 
 TIME_FIELD = "time_start_utc"
-"""The start of the exposure: read by a survey's `[time]` rule, overridden by this sidecar column."""
+"""The start of the exposure: by a survey's `[time]` rule or this sidecar column."""

@@ -1,7 +1,7 @@
-"""The first look at an untrusted file: its structure, read in plain Python before anything is believed.
+"""The first look at an untrusted file: its structure, before anything is believed.
 
-Nothing is allocated by what a header claims: sizes are compared with the file's own, cards and
-HDUs are counted, gzip is unpacked in pieces under a limit, CHECKSUM and DATASUM are added up.
+It is read in plain Python. Nothing is allocated by what a header claims: sizes are compared with
+the file's own, cards and HDUs are counted, gzip is unpacked in pieces under a limit, CHECKSUM and DATASUM are added up.
 Pixels are decoded elsewhere (`decode`).
 """
 
@@ -12,7 +12,13 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from astrid_assets.exposures.bytestream import BLOCK, ByteStream, Limits, ones_complement
+from astrid_assets.exposures.bytestream import (
+    BLOCK,
+    STANDARD_LIMITS,
+    ByteStream,
+    Limits,
+    ones_complement,
+)
 from astrid_assets.exposures.rejection import Reason, RejectedFile
 
 _ALL_ONES = 0xFFFFFFFF
@@ -62,7 +68,7 @@ class FileScan:
 
 
 def prescan(
-    path: Path, *, limits: Limits = Limits(), is_checksum_required: bool = True
+    path: Path, *, limits: Limits = STANDARD_LIMITS, is_checksum_required: bool = True
 ) -> FileScan:
     """Return the structure of a FITS file (plain or gzip), every size checked against the file.
 
@@ -73,7 +79,7 @@ def prescan(
         hdus: list[HDUScan] = []
         while (block := stream.block()) is not None:
             if not hdus:
-                _check_beginning(stream, block)
+                _check_beginning(block)
             elif not block.startswith(b"XTENSION"):
                 if block.strip(b"\0 "):
                     raise _broken(stream, f"unknown bytes follow extension {len(hdus) - 1}")
@@ -98,7 +104,7 @@ def prescan(
     return scan
 
 
-def _check_beginning(stream: ByteStream, block: bytes) -> None:
+def _check_beginning(block: bytes) -> None:
     if block.startswith(b"SIMPLE  ="):
         return
     start = block.lstrip(b"\xef\xbb\xbf \t\r\n")[:200]
@@ -150,11 +156,11 @@ def _scan_hdu(stream: ByteStream, block: bytes, index: int, limits: Limits) -> H
 
 def _is_sum_wrong(cards: dict[str, str], header_sum: int, data_sum: int) -> bool:
     datasum = _text(cards.get("DATASUM", ""))
-    if datasum and (not datasum.isdigit() or int(datasum) not in (data_sum, data_sum % _ALL_ONES)):
-        return not (datasum.isdigit() and int(datasum) % _ALL_ONES == data_sum % _ALL_ONES)
-    if not _text(cards.get("CHECKSUM", "")):
-        return False
-    return (header_sum + data_sum) % _ALL_ONES != 0
+    if datasum and not (datasum.isdigit() and int(datasum) % _ALL_ONES == data_sum % _ALL_ONES):
+        return True
+    checksum = _text(cards.get("CHECKSUM", ""))
+    is_stated = bool(checksum.strip("0"))
+    return is_stated and (header_sum + data_sum) % _ALL_ONES != 0
 
 
 def _read_header(
@@ -227,8 +233,8 @@ def _axes(
 def _check_pixels(shape: tuple[int, ...], index: int, limits: Limits) -> None:
     if prod(shape) > limits.n_pixels_max:
         raise RejectedFile(
-            f"extension {index} declares {' x '.join(map(str, reversed(shape)))} = {prod(shape):.3g} "
-            f"pixels, allowed are {limits.n_pixels_max:.3g}",
+            f"extension {index} declares {' x '.join(map(str, reversed(shape)))} pixels "
+            f"({prod(shape):.3g}), allowed are {limits.n_pixels_max:.3g}",
             reason=Reason.TOO_LARGE,
             n_pixels=prod(shape),
             n_allowed=limits.n_pixels_max,

@@ -48,7 +48,7 @@ class Sidecar:
     rows: tuple[SidecarRow, ...] = ()
 
     def row_for(self, *, file: str, sha256: str) -> SidecarRow:
-        """Return what is stated of a file: rows by sha256 win over rows by name, later over earlier.
+        """Return what is stated of a file: rows by sha256 win over rows by name.
 
         A row that names another sha256 says nothing of this file, whatever its name.
         """
@@ -83,8 +83,10 @@ def read_sidecar(path: Path) -> Sidecar:
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     comments = [line for line in lines if line.startswith("#")]
     table = [line for line in lines if line.strip() and not line.startswith("#")]
-    is_blank_separated = comments[:1] and comments[0].startswith("# %ECSV") and not any(
-        "delimiter: ','" in line for line in comments
+    is_blank_separated = (
+        comments[:1]
+        and comments[0].startswith("# %ECSV")
+        and not any("delimiter: ','" in line for line in comments)
     )
     reader = csv.DictReader(table, delimiter=" " if is_blank_separated else ",", strict=True)
     try:
