@@ -32,11 +32,12 @@ VOLATILE_COLUMNS = frozenset(
         "workflow_id",
         "task_id",
         "promoted_at",
-        "is_superseded",
-        "manifest_id",
     }
 )
 """Columns (and metrics) that differ from run to run: left out of row hashes and comparisons."""
+
+BOOKKEEPING_COLUMNS = frozenset({"manifest_id", "is_superseded"})
+"""Columns the commit of a partition fills in: left out of row hashes, never handed over."""
 
 _CHUNK_BYTES = 1 << 20
 
@@ -49,7 +50,7 @@ def plain(value: Any, *, where: str = "value") -> Any:
     """Return `value` with numpy scalars turned into Python's; None, str and others pass.
 
     This is the one place where numpy scalars become Python objects on their way into a database.
-    Raises UnstorableValueError for NaN and infinity; `where` names the value in the message.
+    Raises UnstorableValueError for NaN, infinity and NUL; `where` names the value in the message.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -58,6 +59,8 @@ def plain(value: Any, *, where: str = "value") -> Any:
             f"{where} is {value}: NaN and infinity are never stored, write None where nothing "
             f"was measured"
         )
+    if isinstance(value, str) and "\x00" in value:
+        raise UnstorableValueError(f"{where} holds a NUL character, which no database text may")
     return value
 
 
@@ -146,7 +149,8 @@ def stable(value: Any) -> Any:
 
 def _without_volatile(value: Any) -> Any:
     if isinstance(value, dict):
-        kept = {key: item for key, item in value.items() if key not in VOLATILE_COLUMNS}
+        left_out = VOLATILE_COLUMNS | BOOKKEEPING_COLUMNS
+        kept = {key: item for key, item in value.items() if key not in left_out}
         return {key: _without_volatile(item) for key, item in kept.items()}
     if isinstance(value, list):
         return [_without_volatile(item) for item in value]

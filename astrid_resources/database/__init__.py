@@ -15,6 +15,7 @@ from astrid_resources.database.catalog import (
     TransientName,
     TransientStatus,
 )
+from astrid_resources.database.cone import cone_search
 from astrid_resources.database.connection import Database, SchemaError, take_lock
 from astrid_resources.database.curation import (
     Alert,
@@ -52,6 +53,8 @@ from astrid_resources.database.preprocessing import (
     PreprocessRun,
     RunStatus,
 )
+from astrid_resources.database.replace import Replacement, load_partition, replace_partition
+from astrid_resources.database.rows import Upserted, upsert
 from astrid_resources.database.storage import ProductInput, ProductRow
 from astrid_resources.database.system import AuditEntry, JobStatus, ProcessingJob, SystemConfig
 
@@ -90,6 +93,7 @@ __all__ = [
     "ProductRow",
     "QuarantinedFile",
     "ReferenceImage",
+    "Replacement",
     "RunStatus",
     "SchemaError",
     "Survey",
@@ -98,9 +102,14 @@ __all__ = [
     "TransientMember",
     "TransientName",
     "TransientStatus",
+    "Upserted",
     "ValidationEvent",
+    "cone_search",
     "healpix29",
     "healpix29_array",
+    "load_partition",
+    "replace_partition",
     "take_lock",
+    "upsert",
     "utc_now",
 ]

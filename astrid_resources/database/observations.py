@@ -42,7 +42,13 @@ class Observation(Identified, Timestamped, NightTile, SkyPosition, Base):
 
     __tablename__ = "observations"
     __table_args__ = (
-        sa.UniqueConstraint("survey_id", "observation_id", "detector", "content_sha256"),
+        sa.UniqueConstraint(
+            "survey_id",
+            "observation_id",
+            "detector",
+            "content_sha256",
+            name="uq_observations_natural_key",
+        ),
         sa.Index(None, "night", "tile"),
         sa.Index(None, "is_current", "tile", "filter_band"),
         sa.Index(None, "content_sha256"),
