@@ -27,6 +27,7 @@ class AssociationSettings:
     radius_arcsec: detections closer than this are linked.
     min_separation_minutes: least time between the first and the last detection of a confirmed one.
     position_floor_arcsec: systematic position error per axis, added in quadrature.
+    unknown_error_arcsec: position error taken for a detection that has none of its own.
     motion_chi2_max: largest chi^2 (2 degrees of freedom) of a fitted motion that still counts as
         standing still; 11.83 is 3 sigma.
     """
@@ -34,6 +35,7 @@ class AssociationSettings:
     radius_arcsec: float = 1.0
     min_separation_minutes: float = 15.0
     position_floor_arcsec: float = 0.1
+    unknown_error_arcsec: float = 0.5
     motion_chi2_max: float = 11.83
 
 

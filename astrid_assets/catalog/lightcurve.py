@@ -20,7 +20,8 @@ from astrid_assets.catalog.association import (
     unit_vectors,
 )
 from astrid_assets.difference.forced import forced_flux
-from astrid_resources.images import DifferenceImage, MaskPlane, plane_bits
+from astrid_assets.imaging.photometry import psf_photometry
+from astrid_resources.images import DifferenceImage, Image, MaskPlane, plane_bits
 
 NJY_ZERO_POINT = 31.4
 _NO_DATA = plane_bits(MaskPlane.NO_DATA)
@@ -58,10 +59,19 @@ class ForcedPoint:
     score: float
     flux_njy: float | None
     flux_njy_error: float | None
+    zero_point_ab_mag: float | None
     zero_point_err: float | None
     limiting_mag_5sigma: float | None
     flags: tuple[str, ...]
     is_detection: bool
+
+
+@dataclass(frozen=True)
+class ReferenceFlux:
+    """The flux of the reference itself at a position: PSF photometry, counts."""
+
+    flux_adu: float
+    flux_adu_error: float
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,7 @@ class LightCurvePoint:
     reference_flux_adu: float | None
     reference_flux_adu_error: float | None
     limiting_mag_5sigma: float | None
+    significance: float | None
     flags: tuple[str, ...]
     is_detection: bool
 
@@ -170,6 +181,7 @@ def forced_point(
         score=float(forced.score),
         flux_njy=None if scale is None else flux * scale,
         flux_njy_error=None if scale is None else error * scale,
+        zero_point_ab_mag=zero_point,
         zero_point_err=image.meta.zero_point_err,
         limiting_mag_5sigma=(
             None if zero_point is None or error <= 0 else zero_point - 2.5 * math.log10(5 * error)
@@ -177,6 +189,21 @@ def forced_point(
         flags=tuple(flags),
         is_detection=abs(snr) >= settings.detection_threshold_sigma and not forced.is_masked,
     )
+
+
+def reference_flux(reference: Image, *, ra: float, dec: float) -> ReferenceFlux | None:
+    """Return the PSF flux of `reference` at (ra, dec) in its own counts, None where it has no data.
+
+    It includes whatever stands there, a host galaxy under the PSF too.
+    """
+    place = pixel_position(reference.wcs, reference.shape, ra, dec)
+    if place is None or reference.psf is None:
+        return None
+    x, y = place
+    if int(reference.mask[round(y), round(x)]) & _NO_DATA:
+        return None
+    flux, error = psf_photometry(reference.data, reference.variance, reference.psf, x, y)
+    return ReferenceFlux(float(flux), float(error))
 
 
 def baselines(points: Sequence[LightCurvePoint]) -> tuple[Baseline, ...]:

@@ -7,7 +7,7 @@ far; writing them down is the business of `update`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,17 +125,6 @@ def assign_names(
     names = tuple((carried | issued)[index] for index in range(len(groups)))
     withdrawn = tuple(sorted(name for name, target in owner.items() if target is None))
     return Naming(names, tuple(aliases), withdrawn, tuple(issued.values()))
-
-
-def resolve(name: str, *, current: Sequence[str], aliases: Mapping[str, str]) -> str | None:
-    """Return the current name that `name` stands for, through any chain of merges, or None."""
-    seen: set[str] = set()
-    while name not in current:
-        if name in seen or name not in aliases:
-            return None
-        seen.add(name)
-        name = aliases[name]
-    return name
 
 
 def _age(name: str) -> tuple[int, int]:
