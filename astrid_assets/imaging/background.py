@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from astrid_assets.imaging.sources import source_mask, source_significance
+from astrid_assets.imaging.threads import over_rows
 from astrid_resources.images import KnownFailure
 
 Bools = NDArray[np.bool_]
@@ -81,22 +83,18 @@ def _maps(
 ) -> Background:
     """Cells' medians and scatters as smooth maps; cells without enough sky take neighbours'."""
     ny, nx = data.shape
-    rows = _edges(ny, mesh)
-    columns = _edges(nx, mesh)
+    rows, columns = _edges(ny, mesh), _edges(nx, mesh)
     level = np.full((len(rows) - 1, len(columns) - 1), np.nan)
     rms = level.copy()
-    for j in range(len(rows) - 1):
-        for i in range(len(columns) - 1):
-            window = (slice(rows[j], rows[j + 1]), slice(columns[i], columns[i + 1]))
-            enough = _MIN_CELL_FRACTION * data[window].size
-            values = data[window][for_level[window]]
-            if values.size >= enough:
-                level[j, i], _ = _level_and_rms(values, is_clipped=is_clipped)
-            values = data[window][for_rms[window]]
-            if values.size >= enough:
-                _, rms[j, i] = _level_and_rms(values, is_clipped=is_clipped)
+    clips = 6 if is_clipped else 1
+
+    def band(first: int, stop: int) -> None:
+        _cell_statistics(data, for_level, rows, columns, clips, first, stop, level, None)
+        _cell_statistics(data, for_rms, rows, columns, clips, first, stop, None, rms)
+
+    over_rows(band, len(rows) - 1, min_rows=2)
     if not (np.isfinite(level).any() and np.isfinite(rms).any()):
-        level[:], rms[:] = _level_and_rms(data[usable], is_clipped=True)
+        level[:], rms[:] = _level_and_rms(data[usable], 6)
     positions = [(edges[:-1] + edges[1:] - 1) / 2 for edges in (rows, columns)]
     return Background(
         _interpolated(_smoothed(_filled(level)), positions, (ny, nx)),
@@ -114,16 +112,41 @@ def _tiny(rms: Floats) -> np.float32:
     return np.float32(0.1 * np.nanmedian(rms) + 1e-12)
 
 
-def _level_and_rms(values: NDArray[np.float32], *, is_clipped: bool) -> tuple[float, float]:
-    """Median and 1.4826 MAD; clipped at 2.5 sigma above, 4 below, where sources are still in."""
-    for _ in range(6 if is_clipped else 1):
-        middle = float(np.median(values))
-        sigma = _MAD_TO_SIGMA * float(np.median(np.abs(values - middle)))
-        kept = values[(values < middle + 2.5 * sigma) & (values > middle - 4 * sigma)]
-        if not is_clipped or kept.size in (values.size, 0):
-            break
-        values = kept
+@njit(cache=True, nogil=True)
+def _level_and_rms(values, clips):  # type: ignore[no-untyped-def]
+    """Median and 1.4826 MAD; with clips > 1 cut at 2.5 sigma above, 4 below, until it settles."""
+    for _ in range(clips):
+        middle = np.median(values)
+        sigma = _MAD_TO_SIGMA * np.median(np.abs(values - middle))
+        if clips > 1:
+            kept = values[(values < middle + 2.5 * sigma) & (values > middle - 4 * sigma)]
+            if kept.size == values.size or kept.size == 0:
+                break
+            values = kept
     return middle, sigma
+
+
+@njit(cache=True, nogil=True)
+def _cell_statistics(  # type: ignore[no-untyped-def]
+    data, sky, rows, columns, clips, first, stop, level, rms
+):
+    """Levels or scatters (the other is None) of the cells with enough sky; others stay NaN."""
+    for j in range(first, stop):
+        for i in range(columns.size - 1):
+            area = (rows[j + 1] - rows[j]) * (columns[i + 1] - columns[i])
+            values = np.empty(area, np.float32)
+            n = 0
+            for y in range(rows[j], rows[j + 1]):
+                for x in range(columns[i], columns[i + 1]):
+                    if sky[y, x]:
+                        values[n] = data[y, x]
+                        n += 1
+            if n >= _MIN_CELL_FRACTION * area and n > 0:
+                middle, sigma = _level_and_rms(values[:n], clips)
+                if level is not None:
+                    level[j, i] = middle
+                if rms is not None:
+                    rms[j, i] = sigma
 
 
 def _filled(cells: Floats) -> Floats:

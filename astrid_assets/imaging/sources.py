@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 import sep
+from numba import njit
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, maximum_filter1d
+from scipy.ndimage import gaussian_filter
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -139,7 +140,24 @@ def source_mask(
     return mask
 
 
-def _grown(mask: Bools, pixels: int) -> Bools:
-    """Grow `mask` by a box of half-width `pixels`."""
-    out = maximum_filter1d(mask.view(np.uint8), 2 * pixels + 1, axis=0, mode="constant")
-    return maximum_filter1d(out, 2 * pixels + 1, axis=1, mode="constant").view(np.bool_)
+@njit(cache=True, nogil=True)
+def _grown(mask, pixels):  # type: ignore[no-untyped-def]
+    """`mask` grown by a box of half-width `pixels`: one pass along rows, one along columns."""
+    ny, nx = mask.shape
+    along = np.zeros((ny, nx), np.bool_)
+    out = np.zeros((ny, nx), np.bool_)
+    for y in range(ny):
+        last = -(10**9)
+        for x in range(nx + pixels):
+            if x < nx and mask[y, x]:
+                last = x
+            if x >= pixels and last >= x - 2 * pixels:
+                along[y, x - pixels] = True
+    latest = np.full(nx, -(10**9))
+    for y in range(ny + pixels):
+        for x in range(nx):
+            if y < ny and along[y, x]:
+                latest[x] = y
+            if y >= pixels and latest[x] >= y - 2 * pixels:
+                out[y - pixels, x] = True
+    return out

@@ -19,9 +19,11 @@ def n_cores() -> int:
     return os.cpu_count() or 1
 
 
-def over_rows(function: Callable[[int, int], object], n_rows: int) -> None:
+def over_rows(
+    function: Callable[[int, int], object], n_rows: int, *, min_rows: int = MIN_ROWS_PER_BAND
+) -> None:
     """Call `function(first, stop)` for bands that cover rows 0 to n_rows, on all cores."""
-    n_bands = max(1, min(n_cores(), n_rows // MIN_ROWS_PER_BAND))
+    n_bands = max(1, min(n_cores(), n_rows // min_rows))
     edges = [n_rows * i // n_bands for i in range(n_bands + 1)]
     if n_bands == 1:
         function(0, n_rows)
