@@ -130,7 +130,7 @@ def zogy(
     constants = _float32(sky_sigma_science**2, sky_sigma_reference**2, flux_ratio, kernel.f_d)
 
     def combine(first: int, stop: int) -> None:
-        _combine(n_hat, r_hat, d_hat, p_r, *constants, first, stop)
+        _combine(first, stop, n_hat, r_hat, d_hat, p_r, *constants)
 
     over_rows(combine, padded[0])
     s_n, s_r, d = (_inverse(transform, padded) for transform in (n_hat, r_hat, d_hat))
@@ -141,7 +141,7 @@ def zogy(
     numbers = _float32(kernel.f_s, flux_ratio, *noise, MIN_FOOTPRINT_FRACTION)
 
     def fill_maps(first: int, stop: int) -> None:
-        _maps(*parts, *numbers, first, stop, *maps.values())
+        _maps(first, stop, *parts, *numbers, *maps.values())
 
     over_rows(fill_maps, shape[0])
     return Zogy(
@@ -185,7 +185,7 @@ def _score_variance(
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _combine(n_hat, r_hat, p_n, p_r, var_n, var_r, f_r, f_d, first, stop):  # type: ignore[no-untyped-def]
+def _combine(first, stop, n_hat, r_hat, p_n, p_r, var_n, var_r, f_r, f_d):  # type: ignore[no-untyped-def]
     """Turn, in place, N into S_n (eq. 12), R into S_r (eq. 12) and P_n into D / F_D (eq. 13)."""
     tiny = np.float32(1e-30)
     for y in range(first, stop):
@@ -209,7 +209,7 @@ def _weighted_sum(a, weight_a, b, weight_b, first, stop):  # type: ignore[no-unt
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _maps(  # type: ignore[no-untyped-def]
-    s_n, s_r, v_s, d, v_n, v_r, lost, f_s, f_r, ast_x, ast_y, psf2, least, first, stop,
+    first, stop, s_n, s_r, v_s, d, v_n, v_r, lost, f_s, f_r, ast_x, ast_y, psf2, least,
     difference, difference_variance, score, score_reference, score_variance, corrected,
     flux, flux_error, fraction,
 ):  # fmt: skip

@@ -1,0 +1,108 @@
+"""Dagster: candidates of a night and tile, the rejected ones with the rule that rejected them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+
+import dagster as dg
+
+from astrid_assets.candidates.candidate import Candidate
+from astrid_assets.candidates.find import find_candidates
+from astrid_assets.candidates.rows import candidate_rows
+from astrid_assets.candidates.rules import CandidateSettings
+from astrid_assets.declared import OWNERS, PRODUCTS_IO, partition_of, result
+from astrid_assets.imaging.figures import Circle, preview_png
+from astrid_assets.metadata import pictures, products_metadata, table
+from astrid_assets.observations import labels_of, loaded_products, observations_by_id
+from astrid_assets.partitions import NIGHT_TILE
+from astrid_assets.stage import Content, StageCode, Task, run_stage
+from astrid_assets.stored import difference_of, image_of
+from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
+from astrid_resources.images import has_any
+from astrid_resources.images.masks import UNUSABLE
+from astrid_resources.products import PartitionProducts
+
+SETTINGS = CandidateSettings()
+CODE = StageCode("candidates", "1", asdict(SETTINGS))
+SHOWN = ("n_candidates", "n_accepted", "accepted_per_mpix", "searched_area_mpix")
+
+
+@dg.asset(
+    partitions_def=NIGHT_TILE,
+    group_name="candidates",
+    owners=OWNERS,
+    kinds={"python"},
+    code_version=CODE.code_version,
+    io_manager_key=PRODUCTS_IO,
+)
+def candidates(
+    context: dg.AssetExecutionContext,
+    calibrated_exposures: PartitionProducts,
+    difference_images: PartitionProducts,
+    database: DatabaseResource,
+    object_store: ObjectStoreResource,
+) -> dg.MaterializeResult[PartitionProducts]:
+    """Peaks of the corrected score of both signs, measured, each with its first failing rule."""
+    partition, opened, store = partition_of(context), database.database, object_store.store
+    difference_by_id = {p.product_id: p for p in difference_images.passed}
+    rows = observations_by_id(opened, [p.observation_id for p in difference_images.passed])
+    labels = labels_of(rows.values())
+    rejected: Counter[str] = Counter()
+    previews: dict[str, bytes] = {}
+
+    def make(task: Task) -> Content:
+        product = difference_by_id[task.inputs[0]]
+        observation = rows[task.observation_id]
+        difference = difference_of(store, product)
+        science = image_of(store, calibrated_exposures.of_observation(observation.id))
+        reference = image_of(store, product, "reference_on_science")
+        found = find_candidates(difference, science, reference, settings=SETTINGS)
+        unusable = has_any(difference.image.mask, *UNUSABLE)
+        previews[task.label] = preview_png(
+            science.data,
+            reference.data,
+            difference.image.data,
+            difference.score_corrected,
+            circles=[_circle(candidate) for candidate in found],
+            title=task.label,
+            unusable=unusable,
+        )
+        rejected.update(c.rejection_rule for c in found if c.rejection_rule)
+        area = float((~unusable).sum()) / 1e6
+        n_accepted = sum(candidate.is_accepted for candidate in found)
+        (run,) = product.rows["difference_runs"]
+        return Content(
+            metrics={
+                "n_candidates": len(found),
+                "n_accepted": n_accepted,
+                "searched_area_mpix": area,
+                "accepted_per_mpix": n_accepted / area if area > 0 else None,
+                "accepted_per_mpix_error": max(n_accepted, 1) ** 0.5 / area if area > 0 else None,
+            },
+            rows={
+                "candidates": candidate_rows(
+                    found,
+                    difference_run_id=run["id"],
+                    observation=observation,
+                    zero_point_ab_mag=science.meta.zero_point_ab_mag,
+                )
+            },
+        )
+
+    tasks = [
+        Task(labels[p.observation_id], (p.product_id,), p.observation_id)
+        for p in difference_images.passed
+    ]
+    existing = loaded_products(opened, CODE.asset, partition)
+    products = run_stage(CODE, partition, tasks, make, existing=existing, log=context.log.info)
+    metadata = products_metadata(products, labels=labels, metrics=SHOWN)
+    by_rule = [{"rule": rule, "rejected": n} for rule, n in rejected.most_common()]
+    extra = {"rejected_by_rule": table(by_rule)} if by_rule else {}
+    return result(products, {**metadata, **extra, **pictures(previews)})
+
+
+def _circle(candidate: Candidate) -> Circle:
+    kind = "accepted" if candidate.is_accepted else "rejected"
+    label = f"{candidate.significance:.1f}" if candidate.is_accepted else ""
+    return Circle(candidate.pixel_x, candidate.pixel_y, kind, label)

@@ -1,0 +1,80 @@
+"""Candidates as a table with units, and its Parquet and ECSV files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import astropy.units as u
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from astropy.table import Table
+
+from astrid_assets.candidates.candidate import Candidate
+
+_ARROW = {float: pa.float64(), int: pa.int64(), bool: pa.bool_(), str: pa.string()}
+
+
+def _kind(hint: Any) -> type:
+    options = [option for option in getattr(hint, "__args__", (hint,)) if option is not type(None)]
+    return options[0]
+
+
+def column_kinds() -> dict[str, type]:
+    """Return the Python type of every column, in order."""
+    hints = get_type_hints(Candidate)
+    return {item.name: _kind(hints[item.name]) for item in fields(Candidate)}
+
+
+def to_table(candidates: Sequence[Candidate]) -> Table:
+    """Return the candidates as an astropy table with units and descriptions.
+
+    Numbers not measured are NaN, missing words and flags are empty or masked.
+    """
+    rows = [asdict(candidate) for candidate in candidates]
+    table = Table()
+    for item in fields(Candidate):
+        kind = column_kinds()[item.name]
+        values = [row[item.name] for row in rows]
+        if kind is float:
+            column: Any = np.array([np.nan if v is None else v for v in values], float)
+        elif kind is str:
+            column = np.array(["" if v is None else v for v in values], "U32")
+        else:
+            missing = np.array([v is None for v in values], bool)
+            filled: Any = np.array([kind() if v is None else v for v in values], kind)
+            column = np.ma.MaskedArray(filled, missing) if missing.any() else filled
+        table[item.name] = column
+        table[item.name].description = item.metadata["description"]
+        if item.metadata["unit"]:
+            table[item.name].unit = u.Unit(item.metadata["unit"])
+    table.meta["rejection_rule"] = "empty for accepted candidates"
+    return table
+
+
+def write_tables(candidates: Sequence[Candidate], stem: Path) -> tuple[Path, Path]:
+    """Write `stem`.parquet and `stem`.ecsv with units and descriptions; return both paths."""
+    stem = Path(stem)
+    parquet, ecsv = stem.with_suffix(".parquet"), stem.with_suffix(".ecsv")
+    schema = pa.schema(
+        [
+            pa.field(
+                item.name,
+                _ARROW[column_kinds()[item.name]],
+                metadata={
+                    "unit": item.metadata["unit"] or "",
+                    "description": item.metadata["description"],
+                },
+            )
+            for item in fields(Candidate)
+        ]
+    )
+    rows = [asdict(candidate) for candidate in candidates]
+    for row in rows:
+        row["rejection_rule"] = row["rejection_rule"] or ""
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), parquet)
+    to_table(candidates).write(ecsv, format="ascii.ecsv", overwrite=True)
+    return parquet, ecsv
