@@ -6,6 +6,8 @@ How samples are made stands in `dataset.py`.
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -91,16 +93,20 @@ def concatenate(parts: list[TrainingSet]) -> TrainingSet:
     )
 
 
-def save_training_set(samples: TrainingSet, path: Path) -> None:
-    """Write the set as one uncompressed `.npz` of plain arrays (no pickle)."""
-    arrays = {item.name: getattr(samples, item.name) for item in fields(samples)}
-    np.savez(path, **arrays)
+def save_training_set(samples: TrainingSet, path: Path, *, record: Mapping[str, Any]) -> None:
+    """Write the set as one uncompressed `.npz` of plain arrays (no pickle).
+
+    record: plain JSON that says how it was made; it is kept beside the arrays.
+    """
+    arrays: dict[str, Any] = {item.name: getattr(samples, item.name) for item in fields(samples)}
+    np.savez(path, record=np.array(json.dumps(record, sort_keys=True)), **arrays)
 
 
-def load_training_set(path: Path) -> TrainingSet:
-    """Return the set written by `save_training_set`."""
+def load_training_set(path: Path) -> tuple[TrainingSet, dict[str, Any]]:
+    """Return the set written by `save_training_set`, and its record."""
     with np.load(path, allow_pickle=False) as arrays:
-        return TrainingSet(**{item.name: arrays[item.name] for item in fields(TrainingSet)})
+        samples = TrainingSet(**{item.name: arrays[item.name] for item in fields(TrainingSet)})
+        return samples, json.loads(str(arrays["record"]))
 
 
 def fold_of_night(night: int) -> str:

@@ -1,0 +1,179 @@
+"""What is real, what bogus, what neither; the split; the form on disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from astrid_assets.detections.cutouts import CutoutSettings
+from astrid_assets.training.fields import (
+    FieldSettings,
+    InjectedTruth,
+    make_night,
+    make_raw_pair,
+)
+from astrid_assets.training.labels import (
+    LabelSettings,
+    distance_to_truth,
+    label_candidates,
+    truth_masks,
+)
+from astrid_assets.training.samples import (
+    FOLDS,
+    concatenate,
+    fold,
+    fold_of_night,
+    load_training_set,
+    save_training_set,
+)
+from astrid_tests.training.toy import toy_set
+
+SMALL = FieldSettings(shape_pix=(200, 220), n_nights=10, sources_per_mpix=300)
+
+
+def _truth(
+    x: list[float], y: list[float], *, length=0.0, angle=0.0, negative=False
+) -> InjectedTruth:
+    n = len(x)
+    return InjectedTruth(
+        x=np.array(x),
+        y=np.array(y),
+        flux_adu=np.full(n, 100.0),
+        length_pix=np.broadcast_to(np.asarray(length, float), n).copy(),
+        angle_rad=np.broadcast_to(np.asarray(angle, float), n).copy(),
+        is_negative=np.broadcast_to(negative, n).copy(),
+        on_host=np.zeros(n, bool),
+    )
+
+
+def _label(x: list[float], y: list[float], truth: InjectedTruth, **changes: object) -> tuple:
+    n = len(x)
+    arguments: dict = {
+        "is_negative": np.zeros(n, bool), "significance": np.full(n, 6.0), "fwhm_pix": 4.0,
+        "settings": LabelSettings(),
+    } | changes  # fmt: skip
+    labels = label_candidates(np.array(x), np.array(y), truth=truth, **arguments)
+    return labels.is_real.tolist(), labels.is_kept.tolist(), labels.source.tolist()
+
+
+def test_distance_to_points_and_to_trails() -> None:
+    truth = _truth([10, 10], [20, 20], length=[0, 8], angle=[0, np.pi / 2])
+    distance = distance_to_truth(np.array([13.0, 10.0, 10.0]), np.array([24.0, 24.0, 26.0]), truth)
+    np.testing.assert_allclose(distance, [[5, 3], [4, 0], [6, 2]], atol=1e-12)
+
+
+def test_near_is_real_far_is_bogus_between_is_neither() -> None:
+    truth = _truth([50.0], [50.0])
+    real, kept, source = _label([51.0, 56.0, 80.0], [50.5, 50.0, 50.0], truth)
+    assert real == [True, False, False]
+    assert kept == [True, False, True]
+    assert source == [0, -1, -1]
+
+
+def test_the_wrong_sign_is_never_real() -> None:
+    real, kept, _ = _label([50.0], [50.0], _truth([50.0], [50.0], negative=True))
+    assert (real, kept) == ([False], [False])
+    real, _, _ = _label(
+        [50.0], [50.0], _truth([50.0], [50.0], negative=True), is_negative=np.array([True])
+    )
+    assert real == [True]
+
+
+def test_a_point_has_one_candidate_a_trail_may_have_several() -> None:
+    two = {"x": [49.5, 51.0], "y": [50.0, 50.0], "significance": np.array([6.0, 9.0])}
+    real, kept, _ = _label(truth=_truth([50.0], [50.0]), **two)
+    assert (real, kept) == ([False, True], [False, True])
+    real, _, _ = _label(truth=_truth([50.0], [50.0], length=12.0), **two)
+    assert real == [True, True]
+
+
+def test_no_candidates_and_no_truth() -> None:
+    assert _label([], [], _truth([50.0], [50.0])) == ([], [], [])
+    assert _label([5.0], [5.0], _truth([], [])) == ([False], [True], [-1])
+
+
+def test_masks_lie_where_the_source_is_in_the_cutout() -> None:
+    arguments = {
+        "snr": np.array([9.0]), "scale": 1.0, "fwhm_pix": 4.0, "cutouts": CutoutSettings(),
+        "labels": LabelSettings(),
+    }  # fmt: skip
+    here, no = (np.array([50.0]), np.array([50.0])), np.array([False])
+    mask = truth_masks(*here, no, _truth([55.0], [47.0]), **arguments)[0]
+    yy, xx = np.nonzero(mask)
+    assert (xx.mean(), yy.mean()) == (36.0, 28.0)
+    assert mask.sum() == pytest.approx(np.pi * 2.4**2, abs=4)
+    trail = truth_masks(*here, no, _truth([50.0], [50.0], length=20.0), **arguments)[0]
+    assert trail.sum() == pytest.approx(np.pi * 2.4**2 + 20 * 4.8, rel=0.15)
+    for hidden in (_truth([55.0], [47.0], negative=True), _truth([95.0], [50.0])):
+        assert not truth_masks(*here, no, hidden, **arguments).any()
+    arguments["snr"] = np.array([2.0])
+    assert not truth_masks(*here, no, _truth([55.0], [47.0]), **arguments).any()
+
+
+def test_no_night_and_no_field_stands_on_both_sides_of_the_split() -> None:
+    samples = toy_set(400, seed=1)
+    parts = {name: fold(samples, name) for name in FOLDS}
+    assert sum(len(part) for part in parts.values()) == len(samples)
+    for unit in ("night", "sky_field"):
+        seen = [set(getattr(part, unit).tolist()) for part in parts.values()]
+        assert sum(map(len, seen)) == len(set.union(*seen))
+    assert {fold_of_night(night) for night in range(10)} == set(FOLDS)
+    with pytest.raises(ValueError, match="a fold is one of"):
+        fold(samples, "validation")
+
+
+def test_fields_are_a_function_of_seed_and_index_and_share_their_night() -> None:
+    pair, again, other = (make_raw_pair(k, SMALL) for k in (3, 3, 2))
+    np.testing.assert_array_equal(pair.science.data, again.science.data)
+    np.testing.assert_array_equal(pair.reference.data, again.reference.data)
+    assert pair.night == other.night == make_night(1, SMALL)
+    assert pair.science.wcs.wcs.crval[0] != other.science.wcs.wcs.crval[0]
+    changed = make_raw_pair(3, replace(SMALL, seed=5))
+    assert changed.night != pair.night
+
+
+def test_sources_stand_where_the_truth_says_also_after_resampling() -> None:
+    always = replace(
+        SMALL, resampled_share=1.0, snr=(300.0, 400.0), trail_share=0.0, negative_share=0.0,
+        on_galaxy_share=0.0, near_star_share=0.0, stars_per_mpix=(1.0, 1.0001),
+        galaxies_per_mpix=(1.0, 1.0001), cosmic_rays_per_mpix=(0.1, 0.11), bad_columns_max=0,
+    )  # fmt: skip
+    for share in (0.0, 1.0):
+        pair = make_raw_pair(1, replace(always, resampled_share=share))
+        data = pair.science.data - np.nanmedian(pair.science.data)
+        ny, nx = data.shape
+        inside = (pair.truth.x > 12) & (pair.truth.x < nx - 12)
+        inside &= (pair.truth.y > 12) & (pair.truth.y < ny - 12)
+        assert inside.sum() >= 3
+        offsets = []
+        for x, y in zip(pair.truth.x[inside], pair.truth.y[inside], strict=True):
+            x0, y0 = round(x), round(y)
+            stamp = data[y0 - 4 : y0 + 5, x0 - 4 : x0 + 5]
+            j, i = np.mgrid[-4:5, -4:5]
+            offsets.append([
+                (stamp * i).sum() / stamp.sum() - (x - x0),
+                (stamp * j).sum() / stamp.sum() - (y - y0),
+            ])  # fmt: skip
+        assert np.abs(np.median(offsets, axis=0)).max() < 0.1
+        assert pair.science.meta.is_resampled == bool(share)
+        assert pair.science.is_sky_subtracted == bool(share)
+
+
+def test_the_set_on_disk_is_the_set(tmp_path: Path) -> None:
+    samples = toy_set(20, seed=2)
+    save_training_set(samples, tmp_path / "set.npz", record={"seed": 2})
+    loaded, record = load_training_set(tmp_path / "set.npz")
+    assert loaded.sha256 == samples.sha256
+    assert record == {"seed": 2}
+    assert concatenate([loaded.select(np.arange(8)), loaded.select(np.arange(8, 20))]).sha256 == (
+        samples.sha256
+    )
+    changed = replace(loaded, is_real=~loaded.is_real)
+    assert changed.sha256 != samples.sha256
+    with pytest.raises(ValueError, match="must have length"):
+        replace(loaded, night=loaded.night[:3])
+    with pytest.raises(ValueError, match="at least one part"):
+        concatenate([])
