@@ -1,0 +1,202 @@
+"""One elliptical Moffat profile, drifting over the field, fitted to many stars at once.
+
+Gauss-Newton with each star's flux, position and sky projected out, so that hundreds of stars cost
+no more than small matrices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astrid_resources.images.psf import polynomial_terms
+
+Floats = NDArray[np.float64]
+MODEL_FLOOR = 0.02
+_CLIP_SIGMA = 5.0
+_BETA_RANGE = (1.6, 8.0)
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """Cut-outs of n stars: data, variance and usable (n, s, s); corner x0, y0 of each (n,).
+
+    u, v: normalised positions on [-1, 1].
+    """
+
+    data: Floats = field(repr=False)
+    variance: Floats = field(repr=False)
+    usable: NDArray[np.bool_] = field(repr=False)
+    x0: NDArray[np.int64] = field(repr=False)
+    y0: NDArray[np.int64] = field(repr=False)
+    u: Floats = field(repr=False)
+    v: Floats = field(repr=False)
+
+    def select(self, keep: NDArray[np.bool_]) -> Stamps:
+        """Return the stars where `keep` is True."""
+        return Stamps(*(getattr(self, name)[keep] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class MoffatFit:
+    """Coefficients of ln alpha, g1, g2 (rows) over polynomial terms of `order`; beta for all.
+
+    flux, x, y, sky: per star. chi2: per star and degree of freedom, with a floor of 2 % of the
+    model in the noise. size_offset, size_error: of each star's ln alpha from the fit.
+    """
+
+    coefficients: Floats = field(repr=False)
+    beta: float
+    order: int
+    flux: Floats = field(repr=False)
+    x: Floats = field(repr=False)
+    y: Floats = field(repr=False)
+    sky: Floats = field(repr=False)
+    chi2: Floats = field(repr=False)
+    size_offset: Floats = field(repr=False)
+    size_error: Floats = field(repr=False)
+
+    def shapes(self, u: Floats, v: Floats) -> Floats:
+        """Return (ln alpha, g1, g2) rows at normalised positions."""
+        return self.coefficients @ polynomial_terms(u, v, order=self.order)
+
+
+def moffat(dx: Floats, dy: Floats, shape: Floats, beta: float) -> Floats:
+    """Return a Moffat of flux 1 at offsets (..., s, s); shape rows (ln alpha, g1, g2), each (...).
+
+    q = d^T exp(-G) d / alpha^2 with G = [[g1, g2], [g2, -g1]].
+    """
+    log_alpha, g1, g2 = (np.asarray(row)[..., None, None] for row in shape)
+    g = np.hypot(g1, g2)
+    cosh, ratio = np.cosh(g), np.where(g > 1e-12, np.sinh(g) / np.maximum(g, 1e-12), 1.0)
+    scale = np.exp(-2 * log_alpha)
+    a, b, c = scale * (cosh - ratio * g1), -scale * ratio * g2, scale * (cosh + ratio * g1)
+    q = a * dx * dx + 2 * b * dx * dy + c * dy * dy
+    return (beta - 1) / np.pi * scale * np.exp(-beta * np.log1p(q))
+
+
+def fit_moffat(
+    stamps: Stamps, *, x: Floats, y: Floats, fwhm_pix: float, order: int, iterations: int = 12
+) -> MoffatFit:
+    """Return the Moffat whose shape drifts with `order` over the field, best for all stars.
+
+    x, y: first guesses of positions, pixels; the variances must be positive.
+    """
+    n_terms = (order + 1) * (order + 2) // 2
+    beta = 3.0
+    coefficients = np.zeros((3, n_terms))
+    coefficients[0, 0] = np.log(fwhm_pix / (2 * np.sqrt(2 ** (1 / beta) - 1)))
+    n = len(x)
+    state = MoffatFit(
+        coefficients, beta, order, np.zeros(n), x.astype(float), y.astype(float), np.zeros(n),
+        np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan),
+    )  # fmt: skip
+    state = replace(state, flux=_first_fluxes(stamps, state))
+    for iteration in range(iterations):
+        state = _step(stamps, state, is_clipped=iteration > 3)
+    return state
+
+
+def evaluate(stamps: Stamps, fit: MoffatFit) -> Floats:
+    """Return the unit-flux model of each star on its stamp, (n, s, s)."""
+    dx, dy = _offsets(stamps, fit.x, fit.y)
+    return moffat(dx, dy, fit.shapes(stamps.u, stamps.v), fit.beta)
+
+
+def noise_weights(stamps: Stamps, model: Floats) -> Floats:
+    """Return 1 / variance with the floor for an imperfect model, 0 where unusable."""
+    return stamps.usable / (stamps.variance + (MODEL_FLOOR * model) ** 2)
+
+
+def _offsets(stamps: Stamps, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    grid = np.arange(stamps.data.shape[-1])
+    dx = stamps.x0[:, None, None] + grid - x[:, None, None]
+    dy = stamps.y0[:, None, None] + grid[:, None] - y[:, None, None]
+    return dx, dy
+
+
+def _first_fluxes(stamps: Stamps, state: MoffatFit) -> Floats:
+    model = evaluate(stamps, state)
+    weight = stamps.usable / stamps.variance
+    norm = np.maximum((weight * model**2).sum((1, 2)), 1e-30)
+    return np.maximum((weight * model * stamps.data).sum((1, 2)) / norm, 1e-6)
+
+
+def _step(stamps: Stamps, state: MoffatFit, *, is_clipped: bool) -> MoffatFit:
+    """One Gauss-Newton step of the common shape, then of each star's own four numbers."""
+    n = len(state.x)
+    shape = state.shapes(stamps.u, stamps.v)
+    dx, dy = _offsets(stamps, state.x, state.y)
+    model = moffat(dx, dy, shape, state.beta)
+    flux = state.flux[:, None, None]
+    residual = stamps.data - flux * model - state.sky[:, None, None]
+    weight = noise_weights(stamps, flux * model)
+    chi2 = (weight * residual**2).sum((1, 2)) / np.maximum(stamps.usable.sum((1, 2)) - 4, 1)
+    if is_clipped:
+        weight = np.where(weight * residual**2 > _CLIP_SIGMA**2, 0, weight)
+    root = np.sqrt(weight).reshape(n, -1)
+    h = 1e-4
+
+    def slope(*, shift: tuple[float, float] = (0, 0), row: int = -1, beta: float = 0) -> Floats:
+        up, down = shape.copy(), shape.copy()
+        if row >= 0:
+            up[row] += h
+            down[row] -= h
+        high = moffat(dx - h * shift[0], dy - h * shift[1], up, state.beta + h * beta)
+        low = moffat(dx + h * shift[0], dy + h * shift[1], down, state.beta - h * beta)
+        return flux * (high - low) / (2 * h)
+
+    own = np.stack([model, slope(shift=(1, 0)), slope(shift=(0, 1)), np.ones_like(model)], axis=1)
+    common = np.stack([slope(row=0), slope(row=1), slope(row=2), slope(beta=1)], axis=1)
+    own = own.reshape(n, 4, -1) * root[:, None]
+    common = common.reshape(n, 4, -1) * root[:, None]
+    r = residual.reshape(n, -1) * root
+    inverse = np.linalg.pinv(own @ own.transpose(0, 2, 1), rcond=1e-12)
+    cross = common @ own.transpose(0, 2, 1)
+    own_r = (own @ r[..., None])[..., 0]
+    normal = common @ common.transpose(0, 2, 1) - cross @ inverse @ cross.transpose(0, 2, 1)
+    target = (common @ r[..., None])[..., 0] - (cross @ inverse @ own_r[..., None])[..., 0]
+    delta, beta_step = _common_step(normal, target, stamps, state.order)
+    local = np.concatenate(
+        [
+            delta @ polynomial_terms(stamps.u, stamps.v, order=state.order),
+            np.full((1, n), beta_step),
+        ]
+    )
+    rest = own_r - (cross.transpose(0, 2, 1) @ local.T[..., None])[..., 0]
+    step = (inverse @ rest[..., None])[..., 0]
+    size_information = np.maximum(normal[:, 0, 0], 1e-12)
+    return MoffatFit(
+        state.coefficients + delta,
+        float(np.clip(state.beta + beta_step, *_BETA_RANGE)),
+        state.order,
+        np.maximum(state.flux + step[:, 0], 1e-6),
+        state.x + np.clip(step[:, 1], -0.5, 0.5),
+        state.y + np.clip(step[:, 2], -0.5, 0.5),
+        state.sky + step[:, 3],
+        chi2,
+        target[:, 0] / size_information,
+        1 / np.sqrt(size_information),
+    )
+
+
+def _common_step(
+    normal: Floats, target: Floats, stamps: Stamps, order: int
+) -> tuple[Floats, float]:
+    """Solve for the polynomial coefficients of the three shapes and for beta; steps are limited."""
+    terms = polynomial_terms(stamps.u, stamps.v, order=order)
+    n_terms = len(terms)
+    size = 3 * n_terms + 1
+    design = np.zeros((terms.shape[1], 4, size))
+    for k in range(3):
+        design[:, k, k * n_terms : (k + 1) * n_terms] = terms.T
+    design[:, 3, -1] = 1
+    left = np.einsum("nka,nkl,nlb->ab", design, normal, design)
+    right = np.einsum("nka,nk->a", design, target)
+    left[np.diag_indices(size)] += 1e-3 * np.diag(left) / max(terms.shape[1], 1) + 1e-9
+    left[-1, -1] += 1.0
+    solution = np.linalg.solve(left, right)
+    limited = np.clip(solution, -0.3, 0.3)
+    return limited[:-1].reshape(3, n_terms), float(limited[-1])
