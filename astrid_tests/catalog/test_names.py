@@ -13,7 +13,6 @@ from astrid_assets.catalog.names import (
     name_of,
     next_serials,
     parse_name,
-    resolve,
 )
 from astrid_tests.catalog.test_association import make, offset
 
@@ -68,7 +67,6 @@ def test_a_merge_keeps_the_older_name_and_an_alias() -> None:
     naming = assign_names(groups_at((0, "pqrs")), entries, radius_arcsec=1, issue=issuer())
     assert naming.names == (A,)
     assert [(a.name, a.current, a.reason) for a in naming.aliases] == [(B, A, "merged")]
-    assert resolve(B, current=[A], aliases={B: A}) == A
 
 
 def test_a_split_keeps_the_name_with_most_members() -> None:
@@ -94,9 +92,3 @@ def test_new_ids_at_the_old_place_keep_the_name() -> None:
     )
     assert naming.names == (A,)
     assert naming.withdrawn == (C,)
-
-
-def test_a_chain_of_merges_is_followed_and_a_circle_ends() -> None:
-    assert resolve(C, current=[A], aliases={C: B, B: A}) == A
-    assert resolve(C, current=[A], aliases={C: B, B: C}) is None
-    assert resolve("AID26zzzz", current=[A], aliases={}) is None

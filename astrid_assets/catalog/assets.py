@@ -1,0 +1,92 @@
+"""Dagster: a partition's detections brought into the catalog of transients."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import dagster as dg
+
+from astrid_assets.catalog.listing import find_transient
+from astrid_assets.catalog.update import CatalogSettings, CatalogUpdate, update_catalog
+from astrid_assets.declared import OWNERS, PRODUCTS_IO, partition_of, result
+from astrid_assets.metadata import table
+from astrid_assets.partitions import NIGHT_TILE
+from astrid_assets.stage import StageCode
+from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
+from astrid_resources.database.connection import Database
+from astrid_resources.identity import product_id
+from astrid_resources.products import PartitionProducts, Product, Verdict
+
+SETTINGS = CatalogSettings()
+CODE = StageCode("transients", "1", asdict(SETTINGS))
+
+
+@dg.asset(
+    partitions_def=NIGHT_TILE,
+    deps=["injection_recovery"],
+    group_name="catalog",
+    owners=OWNERS,
+    kinds={"python", "table"},
+    code_version=CODE.code_version,
+    io_manager_key=PRODUCTS_IO,
+)
+def transients(
+    context: dg.AssetExecutionContext,
+    detections: PartitionProducts,
+    database: DatabaseResource,
+    object_store: ObjectStoreResource,
+) -> dg.MaterializeResult[PartitionProducts]:
+    """Transients of the sky region this night and tile touch, with forced light curves.
+
+    A function of every current detection of the region, across tiles and nights: the order in
+    which partitions are run does not matter.
+    """
+    partition, opened = partition_of(context), database.database
+    update = update_catalog(
+        opened,
+        object_store.store,
+        night=partition.night,
+        tile=partition.tile,
+        settings=SETTINGS,
+    )
+    was_searched = bool(detections.products)
+    product = Product(
+        asset=CODE.asset,
+        product_id=product_id(CODE.code_version, CODE.parameters, (update.data_version,)),
+        metrics=_metrics(update),
+        verdict=Verdict.PASSED if was_searched else Verdict.NO_WORK,
+        reasons=() if was_searched else ("NothingSearched: no exposure here was differenced",),
+        code_version=CODE.code_version,
+        inputs=tuple(p.product_id for p in detections.products),
+    )
+    products = PartitionProducts(CODE.asset, partition.night, partition.tile, (product,))
+    entries = _entries(opened, update)
+    extra = {"transients": table(entries)} if entries else {}
+    return result(products, {**_metrics(update), **extra})
+
+
+def _metrics(update: CatalogUpdate) -> dict[str, int]:
+    return {
+        "n_detections": update.n_detections,
+        "n_transients": update.n_transients,
+        "n_confirmed": update.n_confirmed,
+        "n_points": update.n_points,
+        "n_points_detected": update.n_points_detected,
+        "n_differences": update.n_differences,
+    }
+
+
+def _entries(database: Database, update: CatalogUpdate) -> list[dict[str, object]]:
+    found = [find_transient(database, name) for name in update.names]
+    return [
+        {
+            "name": entry.name,
+            "RA Dec (deg)": f"{entry.ra:.6f} {entry.dec:+.6f}",
+            "confirmation": entry.confirmation,
+            "classification": entry.classification,
+            "detections": entry.n_detections,
+            "probability": entry.best_probability,
+        }
+        for entry in found
+        if entry is not None
+    ]
