@@ -197,9 +197,13 @@ def _settle_parameters(
     del connection, cursor
     compiled = getattr(context, "compiled", None)
     names: Sequence[str] = getattr(compiled, "positiontup", None) or ()
-    if executemany:
+    if executemany and not isinstance(parameters, dict) and _is_nested(parameters):
         return statement, [_settled(item, names) for item in parameters]
     return statement, _settled(parameters, names)
+
+
+def _is_nested(parameters: Sequence[Any]) -> bool:
+    return bool(parameters) and isinstance(parameters[0], (dict, tuple))
 
 
 def _settled(parameters: Any, names: Sequence[str]) -> Any:

@@ -106,7 +106,11 @@ def create() -> None:
         sa.Column("updated_at", kinds.INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_observations"),
         sa.UniqueConstraint(
-            "survey_id", "observation_id", "detector", "content_sha256", name="None"
+            "survey_id",
+            "observation_id",
+            "detector",
+            "content_sha256",
+            name="uq_observations_natural_key",
         ),
         kinds.foreign("observations", "survey_id", "surveys", "RESTRICT"),
         kinds.bounds("observations", "mjd_mid", ">= 0", "<= 200000"),

@@ -1,0 +1,234 @@
+"""Connections, transactions, locks and values, on SQLite and on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import multiprocessing
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from astrid_resources.database import (
+    Database,
+    Observation,
+    SchemaError,
+    Survey,
+    SystemConfig,
+    upsert,
+)
+from astrid_resources.identity import UnstorableValueError
+from astrid_tests.resources.rows import SURVEY_ID, add_observations, observation
+
+
+def test_passwords_are_hidden():
+    database = Database("postgres://astrid:hunter2@db/astrid".replace("postgres:", "postgresql:"))
+    assert "hunter2" not in repr(database) + repr(database.engine)
+    assert database.engine.url.drivername == "postgresql+psycopg2"
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "sqlite:///:memory:"])
+def test_other_databases_are_refused(url: str):
+    with pytest.raises(ValueError, match="database"):
+        Database(url)
+
+
+def test_a_schema_that_is_not_there_is_said_plainly(tmp_path: Path):
+    database = Database(f"sqlite:///{tmp_path / 'deep' / 'new.sqlite'}")
+    with pytest.raises(SchemaError, match="astrid upgrade"):
+        database.require_current_schema()
+    database.upgrade()
+    database.require_current_schema()
+
+
+def test_numpy_scalars_become_numbers(database: Database):
+    row = observation(
+        "a", mjd_mid=np.float64(58334.5), exposure_time=np.float32(80), hdu=np.int64(2)
+    )
+    with database.session() as session:
+        add_observations(session)
+        upsert(session, "observations", [row])
+        session.add(Survey(name="direct", is_active=np.bool_(False)))
+        session.add(SystemConfig(key="k", value={"a": np.float32(0.5), "b": np.arange(2)}))
+    with database.read() as session:
+        one = session.scalars(sa.select(Observation)).one()
+        assert (one.mjd_mid, one.exposure_time, one.hdu) == (58334.5, 80.0, 2)
+        assert session.scalars(sa.select(SystemConfig.value)).one() == {"a": 0.5, "b": [0, 1]}
+        if database.is_sqlite:
+            kinds = session.execute(
+                sa.text("SELECT typeof(mjd_mid), typeof(hdu), typeof(healpix29) FROM observations")
+            ).one()
+            assert tuple(kinds) == ("real", "integer", "integer")
+
+
+def test_numpy_scalars_are_settled_in_every_statement(database: Database):
+    with database.session() as session:
+        add_observations(session, "a")
+        session.execute(sa.update(Observation).values(hdu=np.int32(3), airmass=np.float32(1.5)))
+        query = sa.select(Observation.airmass).where(Observation.hdu == np.int64(3))
+        assert session.scalars(query).one() == 1.5
+
+
+@pytest.mark.parametrize("value", [float("nan"), np.float32("inf"), -np.inf])
+def test_nan_and_infinity_are_refused_by_name(database: Database, value: float):
+    with database.session() as session:
+        add_observations(session, "a")
+    with (
+        pytest.raises(UnstorableValueError, match=r"observations\.mjd_mid"),
+        database.session() as session,
+    ):
+        upsert(session, "observations", [observation("a", mjd_mid=value)])
+    with (
+        pytest.raises(UnstorableValueError, match=r"column airmass.*never stored"),
+        database.session() as session,
+    ):
+        session.execute(sa.update(Observation).values(airmass=value))
+    with (
+        pytest.raises(sa.exc.StatementError, match=r"deep\[0\].*never stored"),
+        database.session() as session,
+    ):
+        session.add(SystemConfig(key="k", value={"deep": [value]}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"nonsense": 1}, "no column nonsense"),
+        ({"mjd_mid": "today"}, r"observations\.mjd_mid cannot hold 'today'"),
+        ({"hdu": 1.5}, r"observations\.hdu"),
+        ({"is_current": 1}, r"observations\.is_current"),
+        ({"observation_time": datetime(2018, 8, 4)}, "time zone"),  # noqa: DTZ001
+        ({"filter_band": "i\x00"}, "NUL"),
+        ({"ra": np.nan}, "never stored"),
+        ({"dec": 91.0}, r"dec in \[-90, 90\]"),
+        ({"id": None}, "without its id"),
+    ],
+)
+def test_rows_that_do_not_fit_say_why(database: Database, changes: dict[str, Any], message: str):
+    with database.session() as session:
+        add_observations(session)
+    with pytest.raises(ValueError, match=message), database.session() as session:
+        upsert(session, "observations", [observation("a", **changes)])
+
+
+def test_times_come_back_in_utc(database: Database):
+    there = datetime(2018, 8, 3, 23, 30, 0, 123456, tzinfo=timezone(timedelta(hours=-4)))
+    with database.session() as session:
+        add_observations(session)
+        upsert(session, "observations", [observation("a", observation_time=there)])
+    with database.read() as session:
+        one = session.scalars(sa.select(Observation)).one()
+        assert one.observation_time == there
+        assert one.observation_time.tzinfo == UTC
+    with pytest.raises(sa.exc.StatementError, match="time zone"), database.session() as session:
+        session.execute(sa.update(Observation).values(observation_time=datetime(2018, 8, 4)))  # noqa: DTZ001
+
+
+def test_the_healpix_index_follows_the_position(database: Database):
+    with database.session() as session:
+        add_observations(session, "a")
+    with database.session() as session:
+        one = session.scalars(sa.select(Observation)).one()
+        before = one.healpix29
+        one.ra = 10.0
+        session.flush()
+        assert one.healpix29 != before
+
+
+def test_a_failed_transaction_leaves_nothing(database: Database):
+    def interrupted() -> None:
+        with database.session() as session:
+            add_observations(session, "a")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        interrupted()
+    with database.read() as session:
+        assert session.scalars(sa.select(Survey)).all() == []
+
+
+def test_upsert_touches_only_what_changed(database: Database):
+    with database.session() as session:
+        add_observations(session, "a", "b")
+        before = dict(session.execute(sa.select(Observation.id, Observation.updated_at)).all())
+    changed = observation("b", airmass=1.2)
+    with database.session() as session:
+        done = upsert(session, "observations", [observation("a"), changed])
+    assert (done.inserted, done.updated, done.unchanged) == (0, 1, 1)
+    with database.read() as session:
+        after = dict(session.execute(sa.select(Observation.id, Observation.updated_at)).all())
+    assert after[observation("a")["id"]] == before[observation("a")["id"]]
+    assert after[changed["id"]] > before[changed["id"]]
+    with database.session() as session:
+        upsert(session, "observations", [observation("b")])
+        one = session.get_one(Observation, changed["id"])
+        assert one.airmass is None
+
+
+def test_two_rows_of_one_id_are_refused(database: Database):
+    with pytest.raises(UnstorableValueError, match="same id"), database.session() as session:
+        upsert(session, "surveys", [{"id": SURVEY_ID, "name": n} for n in "ab"])
+
+
+def _count(url: str, n: int) -> None:
+    database = Database(url)
+    for _ in range(n):
+        with database.session() as session:
+            config = session.scalars(sa.select(SystemConfig).with_for_update()).one()
+            config.value = config.value + 1
+    database.dispose()
+
+
+def _upgrade(url: str) -> None:
+    Database(url).upgrade()
+
+
+def _together(target: Any, *args: Any) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=target, args=args) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+    assert [worker.exitcode for worker in workers] == [0] * 3
+
+
+def test_many_processes_write_without_a_lock_error(database: Database, database_url: str):
+    with database.session() as session:
+        session.add(SystemConfig(key="count", value=0))
+    _together(_count, database_url, 25)
+    with database.read() as session:
+        assert session.scalars(sa.select(SystemConfig.value)).one() == 75
+
+
+def test_many_processes_upgrade_a_new_database_at_once(tmp_path: Path):
+    url = f"sqlite:///{tmp_path / 'new.sqlite'}"
+    _together(_upgrade, url)
+    assert Database(url).is_current_schema()
+
+
+def test_readers_do_not_wait_for_a_writer(database: Database):
+    with database.session() as session:
+        session.add(SystemConfig(key="k", value=1))
+        session.flush()
+        with database.read() as reader:
+            assert reader.scalars(sa.select(SystemConfig)).all() == []
+
+
+def test_a_lock_is_held_until_the_transaction_ends(postgresql_url: str):
+    database = Database(postgresql_url)
+    number = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    with database.lock("catalog"), database.read() as other:
+        assert other.execute(sa.text(number)).scalar_one() == 1
+    with database.read() as other:
+        assert other.execute(sa.text(number)).scalar_one() == 0
+    database.dispose()
+
+
+def test_a_new_person_s_row_gets_a_random_id(database: Database):
+    with database.session() as session:
+        session.add(Survey(name="x"))
+        session.flush()
+        assert session.scalars(sa.select(Survey.id)).one().version == 4
