@@ -76,6 +76,13 @@ def flux_text(
     return f"{_pair(flux_adu, flux_adu_error)} counts"
 
 
+def limit_text(flux_adu_error: float, flux_njy_error: float | None) -> str:
+    """Return five times the error of a flux with its unit."""
+    if flux_njy_error is not None:
+        return f"{number_text(5 * flux_njy_error / 1000)} uJy"
+    return f"{number_text(5 * flux_adu_error)} counts"
+
+
 def _pair(value: float, error: float) -> str:
     decimals = 0 if error <= 0 else min(max(1 - math.floor(math.log10(error)), 0), 8)
     return f"{value:.{decimals}f} +- {error:.{decimals}f}"
