@@ -185,7 +185,10 @@ def start_of(header: Mapping[str, Any], rule: TimeRule, *, exposure_time_s: floa
         )
     with offline_time():
         shift_s = -exposure_time_s / 2 if is_mid else rule.shutter_offset_s
-        return time.tai + shift_s * u.s
+        start = time.tai + shift_s * u.s
+    if not _MJD_RANGE[0] <= start.mjd <= _MJD_RANGE[1]:
+        raise _bad_time(f"it would be in the year {start.ymdhms['year']}")
+    return start
 
 
 def _scale_of(header: Mapping[str, Any], rule: TimeRule) -> str:

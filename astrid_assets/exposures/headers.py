@@ -249,11 +249,13 @@ def _start(reading: _Reading, exposure_time_s: float) -> Time:
     if text is None:
         return start_of(reading.header, reading.survey.time, exposure_time_s=exposure_time_s)
     time = parsed_time(text, scale="utc")
+    with offline_time():
+        stated_mjd = float(time.mjd)
     for card in _TIME_CARDS:
         old = stated(reading.header, card)
         if old is not None and card not in ("DATE-OBS", "MJD-OBS"):
             reading.corrections.append(Correction(card, None, str(old)))
-    for card, value in (("DATE-OBS", time.isot), ("MJD-OBS", float(time.mjd)), ("TIMESYS", "UTC")):
+    for card, value in (("DATE-OBS", time.isot), ("MJD-OBS", stated_mjd), ("TIMESYS", "UTC")):
         old = stated(reading.header, card)
         reading.corrections.append(Correction(card, value, None if old is None else str(old)))
     with offline_time():

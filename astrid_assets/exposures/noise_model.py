@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,9 @@ def noise_from_variance(
 ) -> NoiseModel:
     """Fit the photon-noise line to variance against counts [y, x]; sky must still be in the counts.
 
-    Medians in bins of equal logarithmic width of the counts above their lowest, so that bright
-    pixels, which carry the slope, are heard. A negative intercept gives read noise 0.
+    Medians in bins of equal logarithmic width of the variance, which unlike the counts has no
+    noise of its own; bright pixels, which carry the slope, are heard. A negative intercept gives
+    read noise 0.
     Raises RejectedFile (missing_value) where the variance does not grow with the counts.
     """
     good = np.isfinite(data) & np.isfinite(variance) & (variance > 0)
@@ -36,17 +38,15 @@ def noise_from_variance(
     if int(good.sum()) < N_PIXELS_MIN:
         raise _unknown(f"only {int(good.sum())} good pixels, {N_PIXELS_MIN} are needed")
     counts, noise = data[good].astype(float), variance[good].astype(float)
-    offset = counts - counts.min()
-    span = offset.max()
-    edges = np.concatenate([[0.0], np.geomspace(span * 1e-4, span, N_BINS)]) if span > 0 else []
+    edges = np.geomspace(noise.min(), noise.max() * (1 + 1e-9), N_BINS + 1)
     x, y = [], []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
-        inside = (offset >= low) & (offset <= high)
+    for low, high in pairwise(edges):
+        inside = (noise >= low) & (noise <= high)
         if inside.sum() >= 5:
             x.append(float(np.median(counts[inside])))
             y.append(float(np.median(noise[inside])))
     if len(x) < 3:
-        raise _unknown("the counts span too small a range")
+        raise _unknown("the variance spans too small a range")
     slope, intercept = np.polyfit(x, y, 1, w=1 / np.asarray(y))
     if not slope > 0:
         raise _unknown(f"the variance does not grow with the counts (slope {slope:.3g})")
@@ -55,6 +55,7 @@ def noise_from_variance(
 
 def _unknown(why: str) -> RejectedFile:
     return RejectedFile(
-        f"gain and read noise cannot be fitted to the variance plane: {why}; state GAIN and RDNOISE",
+        f"gain and read noise cannot be fitted to the variance plane: {why}; state GAIN "
+        "and RDNOISE",
         reason=Reason.MISSING_VALUE,
     )

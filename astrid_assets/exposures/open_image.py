@@ -44,7 +44,7 @@ def open_raw(path: Path, *, mask_path: Path | None = None, hdu: int | None = Non
     A wrong CHECKSUM is told in the header's HISTORY: many programs leave old ones in edited files.
     Raises RejectedFile with the reason where the file cannot be used.
     """
-    scan = prescan(path, is_checksum_required=False)
+    scan = prescan(path)
     decoded = read_in_process(path, only_hdu=hdu)
     if len(decoded.images) > 1:
         found = ", ".join(f"{image.index} ({image.name})" for image in decoded.images)
@@ -71,7 +71,7 @@ def open_raw(path: Path, *, mask_path: Path | None = None, hdu: int | None = Non
 
 def read_mask(path: Path, *, shape: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return where a mask file is not zero, after the same safety checks; raises RejectedFile."""
-    prescan(path, is_checksum_required=False)
+    prescan(path)
     try:
         return decode_mask(path, shape=shape)
     except UnreadableError as problem:
@@ -119,7 +119,7 @@ def _facts(
     for line in history:
         header.add_history(line)
     meta = ImageMeta(
-        **{fact: float(value) for fact, value in noise.items() if value is not None},
+        *(float(noise[fact] or 0.0) for fact in _NOISE),
         exposure_time_s=exposure_time_s,
         mjd_mid_tai=_middle(header, survey, exposure_time_s),
         filter_band=band,

@@ -1,8 +1,8 @@
 """The first look at an untrusted file: its structure, before anything is believed.
 
 It is read in plain Python. Nothing is allocated by what a header claims: sizes are compared with
-the file's own, cards and HDUs are counted, gzip is unpacked in pieces under a limit, CHECKSUM and DATASUM are added up.
-Pixels are decoded elsewhere (`decode`).
+the file's own, cards and HDUs are counted, gzip is unpacked in pieces under a limit, CHECKSUM and
+DATASUM are added up. Pixels are decoded elsewhere (`decode`).
 """
 
 from __future__ import annotations
@@ -67,12 +67,10 @@ class FileScan:
         return any(hdu.is_checksum_wrong for hdu in self.hdus)
 
 
-def prescan(
-    path: Path, *, limits: Limits = STANDARD_LIMITS, is_checksum_required: bool = True
-) -> FileScan:
+def prescan(path: Path, *, limits: Limits = STANDARD_LIMITS) -> FileScan:
     """Return the structure of a FITS file (plain or gzip), every size checked against the file.
 
-    is_checksum_required: a wrong CHECKSUM or DATASUM rejects the file; otherwise it is reported.
+    Wrong checksums are reported, not refused: see `require_checksums`.
     Raises RejectedFile with a reason for everything that is not a sound FITS file.
     """
     with ByteStream(path, limits=limits) as stream:
@@ -91,9 +89,13 @@ def prescan(
                     n_allowed=limits.n_hdus_max,
                 )
             hdus.append(_scan_hdu(stream, block, len(hdus), limits))
-        scan = FileScan(stream.file_size, stream.is_gzip, tuple(hdus))
+        return FileScan(stream.file_size, stream.is_gzip, tuple(hdus))
+
+
+def require_checksums(scan: FileScan) -> None:
+    """Raise RejectedFile where the CHECKSUM or DATASUM of any HDU is wrong."""
     wrong = [hdu.index for hdu in scan.hdus if hdu.is_checksum_wrong]
-    if is_checksum_required and wrong:
+    if wrong:
         raise RejectedFile(
             f"CHECKSUM or DATASUM is wrong in extension {', '.join(map(str, wrong[:10]))}: the "
             "file was damaged or edited after its checksum was written; deliver it again, or name "
@@ -101,7 +103,6 @@ def prescan(
             reason=Reason.WRONG_CHECKSUM,
             extensions=wrong[:10],
         )
-    return scan
 
 
 def _check_beginning(block: bytes) -> None:

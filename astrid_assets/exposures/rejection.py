@@ -38,6 +38,7 @@ class Reason(StrEnum):
     NOT_SCIENCE = "not_science"
     NO_SURVEY = "no_survey"
     NO_SITE = "no_site"
+    ID_CONFLICT = "id_conflict"
     BAD_TIME = "bad_time"
     BAD_TILE = "bad_tile"
     MISSING_VALUE = "missing_value"

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from astrid_assets.exposures.fields import FIELDS, TIME_FIELD
 from astrid_assets.exposures.survey import SurveyError
+from astrid_resources.identity import sha256_json
 
 SIDECAR_NAMES = ("sidecar.csv", "sidecar.ecsv")
 """What a sidecar is called in a survey's drop folder."""
@@ -36,6 +39,11 @@ class SidecarRow:
     facts: tuple[tuple[str, str], ...] = ()
     cards: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def digest(self) -> str | None:
+        """A hash of what the row states; None where it states nothing."""
+        return sha256_json([self.facts, self.cards]) if self.facts + self.cards else None
+
 
 NOTHING = SidecarRow(None, None)
 """The row of a file that no sidecar mentions."""
@@ -53,8 +61,8 @@ class Sidecar:
         A row that names another sha256 says nothing of this file, whatever its name.
         """
         name = PurePosixPath(file).name
-        by_name = [row for row in self.rows if row.sha256 is None and row.file == name]
-        by_hash = [row for row in self.rows if row.sha256 == sha256]
+        by_name = self._index.get((name, None), [])
+        by_hash = self._index.get((None, sha256), [])
         if not by_name and not by_hash:
             return NOTHING
         facts: dict[str, str] = {}
@@ -68,6 +76,18 @@ class Sidecar:
             tuple(sorted(facts.items())),
             tuple(sorted(cards.items())),
         )
+
+    def names(self, sha256: str) -> bool:
+        """Whether a row names a file by this sha256: stronger evidence than its own checksum."""
+        return (None, sha256) in self._index
+
+    @cached_property
+    def _index(self) -> dict[tuple[str | None, str | None], list[SidecarRow]]:
+        index: dict[tuple[str | None, str | None], list[SidecarRow]] = {}
+        for row in self.rows:
+            key = (None, row.sha256) if row.sha256 else (row.file, None)
+            index.setdefault(key, []).append(row)
+        return index
 
     def __add__(self, other: Sidecar) -> Sidecar:
         return Sidecar(self.rows + other.rows)
@@ -96,7 +116,7 @@ def read_sidecar(path: Path) -> Sidecar:
     except (csv.Error, AttributeError, ValueError) as error:
         raise SurveyError(f"the sidecar {path.name} cannot be read: {error}") from error
     keys = [row.sha256 or row.file for row in rows]
-    double = sorted({str(key) for key in keys if keys.count(key) > 1})
+    double = sorted(str(key) for key, count in Counter(keys).items() if count > 1)
     if double:
         raise SurveyError(f"the sidecar {path.name} has more than one row for {double[:5]}")
     return Sidecar(tuple(rows))

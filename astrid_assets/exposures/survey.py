@@ -142,7 +142,6 @@ class SurveyConfig(_Declaration):
     tiles: TileRule
     filters: dict[str, tuple[Pattern, ...]] = {}
     sidecar: str | None = None
-    checksum_policy: Literal["strict", "sidecar_sha256"] = "strict"
     resampled: bool | tuple[Conditions, ...] = False
     sky_subtracted: bool | tuple[Conditions, ...] = False
     synthetic: bool | tuple[Conditions, ...] = False
