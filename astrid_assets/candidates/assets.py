@@ -8,7 +8,7 @@ from dataclasses import asdict
 import dagster as dg
 
 from astrid_assets.candidates.candidate import Candidate
-from astrid_assets.candidates.find import find_candidates
+from astrid_assets.candidates.extract import find_candidates
 from astrid_assets.candidates.rows import candidate_rows
 from astrid_assets.candidates.rules import CandidateSettings
 from astrid_assets.declared import OWNERS, PRODUCTS_IO, partition_of, result
@@ -57,7 +57,13 @@ def candidates(
         difference = difference_of(store, product)
         science = image_of(store, calibrated_exposures.of_observation(observation.id))
         reference = image_of(store, product, "reference_on_science")
-        found = find_candidates(difference, science, reference, settings=SETTINGS)
+        found = find_candidates(
+            difference,
+            science,
+            reference,
+            flux_ratio=product.metrics["flux_ratio"],
+            settings=SETTINGS,
+        )
         unusable = has_any(difference.image.mask, *UNUSABLE)
         previews[task.label] = preview_png(
             science.data,

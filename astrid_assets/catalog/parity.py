@@ -43,9 +43,7 @@ def row_parity(database: Database, *, night: date, tile: str) -> Parity:
             found = session.scalar(
                 sa.select(sa.func.count())
                 .select_from(model)
-                .where(
-                    model.night == night, model.tile == tile, model.is_superseded.is_(False)
-                )
+                .where(model.night == night, model.tile == tile, model.is_superseded.is_(False))
             )
             counts[model.__tablename__] = int(found or 0)
             if found != expected:

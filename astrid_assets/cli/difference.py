@@ -1,0 +1,87 @@
+"""`astrid difference`: one science and one reference image at hand, without Dagster or a database."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from astrid_assets.cli.output import fail, say, say_json
+
+
+def difference(
+    science: Annotated[Path, typer.Argument(help="FITS image to be searched.", exists=True)],
+    reference: Annotated[Path, typer.Argument(help="FITS image to subtract.", exists=True)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    science_mask: Annotated[
+        Path | None, typer.Option(help="FITS mask of the science image; non-zero is bad.")
+    ] = None,
+    reference_mask: Annotated[
+        Path | None, typer.Option(help="FITS mask of the reference image; non-zero is bad.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
+) -> None:
+    """Subtract REFERENCE from SCIENCE and list what changed.
+
+    Both are detrended images with sky and cosmic rays still in, a celestial WCS, and GAIN, RDNOISE
+    and SATURATE in the header (or VAR and MASK extensions; in masks non-zero is bad).
+
+    Writes OUT/difference.fits (DIFFERENCE, VAR, MASK, SCORE in sigmas on the science grid,
+    PSF_FLUX, PSF) and OUT/candidates.parquet and .ecsv; `rejection_rule` is empty for accepted
+    candidates.
+    """
+    from astrid_resources.images import KnownFailure, NoWork
+
+    try:
+        metrics = difference_files(
+            science, reference, out, science_mask=science_mask, reference_mask=reference_mask
+        )
+    except (KnownFailure, NoWork) as outcome:
+        fail(outcome.message)
+    if as_json:
+        say_json(metrics)
+        return
+    for stage, numbers in metrics.items():
+        say(stage)
+        for name, value in numbers.items():
+            say(f"  {name:36} {value:.6g}" if isinstance(value, float) else f"  {name:36} {value}")
+    say(f"written: {out / 'difference.fits'}, candidates.parquet, candidates.ecsv")
+
+
+def difference_files(
+    science: Path,
+    reference: Path,
+    out: Path,
+    *,
+    science_mask: Path | None = None,
+    reference_mask: Path | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Calibrate both files, subtract, find candidates, write the results; return the metrics.
+
+    Raises KnownFailure where an image cannot be used and NoWork where they do not overlap.
+    """
+    from astrid_assets.calibration.calibrate import calibrate
+    from astrid_assets.candidates.extract import find_candidates
+    from astrid_assets.candidates.table import write_tables
+    from astrid_assets.difference.subtract import subtract
+    from astrid_assets.exposures.open_image import open_raw
+    from astrid_resources.images import write_difference
+
+    calibrated = [
+        calibrate(open_raw(path, mask_path=mask))
+        for path, mask in ((science, science_mask), (reference, reference_mask))
+    ]
+    subtraction = subtract(calibrated[0].image, calibrated[1].image)
+    candidates = find_candidates(subtraction, calibrated[0].image)
+    out.mkdir(parents=True, exist_ok=True)
+    write_difference(subtraction.difference, out / "difference.fits")
+    write_tables(candidates, out / "candidates")
+    n_accepted = sum(candidate.rejection_rule is None for candidate in candidates)
+    return {
+        "science": asdict(calibrated[0].metrics),
+        "reference": asdict(calibrated[1].metrics),
+        "difference": asdict(subtraction.metrics),
+        "candidates": {"n_candidates": len(candidates), "n_accepted": n_accepted},
+    }

@@ -1,0 +1,68 @@
+"""The persistent Dagster instance under ASTRID_HOME, and jobs run on it in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+import astrid_resources
+from astrid_resources.settings import Settings
+
+
+def prepare_home(settings: Settings) -> Path:
+    """Create the folders of ASTRID_HOME and Dagster's settings there; return DAGSTER_HOME.
+
+    A dagster.yaml of the user's own is left alone; else the project's is linked there.
+    """
+    home = settings.dagster_home
+    for folder in (home, settings.drop_folder, settings.survey_folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    target = home / "dagster.yaml"
+    if target.is_symlink() or not target.exists():
+        target.unlink(missing_ok=True)
+        target.symlink_to(_project_file("dagster.yaml"))
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+def _project_file(name: str) -> Path:
+    checkout = Path(astrid_resources.__file__).parents[1] / name
+    installed = Path(astrid_resources.__file__).parent / name
+    return checkout if checkout.exists() else installed
+
+
+@contextmanager
+def persistent_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Yield the Dagster instance of ASTRID_HOME."""
+    prepare_home(settings)
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def run_job(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    job: str,
+    *,
+    partition_key: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Execute a job in this process on the persistent instance; a failed step is no exception."""
+    return definitions.resolve_job_def(job).execute_in_process(
+        instance=instance, partition_key=partition_key, raise_on_error=False, tags=dict(tags or {})
+    )
+
+
+def failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    """Return a line for each failed step of a run."""
+    lines = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            data: Any = event.step_failure_data
+            lines.append(f"{event.step_key}: {data.error.message.strip() if data.error else ''}")
+    return lines

@@ -1,0 +1,63 @@
+"""How the command line speaks: tables for people, JSON for programs, one line for an error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.table import Table
+
+from astrid_resources.identity import plain_json
+
+EXIT_KNOWN_FAILURE = 1
+
+
+def console() -> Console:
+    """Return the console of people: standard output, wide enough for a table when piped."""
+    is_terminal = sys.stdout.isatty()
+    width = None if is_terminal or "COLUMNS" in os.environ else 140
+    return Console(width=width, highlight=False, emoji=False)
+
+
+def say(text: str) -> None:
+    """Print one line for people, verbatim."""
+    console().print(text, markup=False, soft_wrap=True)
+
+
+def say_json(value: Any) -> None:
+    """Print `value` as JSON with sorted keys, nothing else."""
+    sys.stdout.write(json.dumps(plain_json(value), indent=2, sort_keys=True) + "\n")
+
+
+def say_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print `rows` (equal keys) as a table; the keys are the headings."""
+    if not rows:
+        say(f"{title}: none")
+        return
+    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for key, value in rows[0].items():
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        table.add_column(key, justify="right" if is_number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(_shown(value) for value in row.values()))
+    console().print(table)
+
+
+def fail(message: str) -> NoReturn:
+    """Print why it could not be done, on standard error, and end with exit status 1."""
+    sys.stderr.write(f"astrid: {message}\n")
+    raise SystemExit(EXIT_KNOWN_FAILURE)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)

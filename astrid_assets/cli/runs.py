@@ -1,0 +1,90 @@
+"""`astrid ingest`, `run`, `reference`, `upgrade`: the Dagster jobs, without the UI."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from astrid_assets.cli.output import fail, say, say_json
+
+if TYPE_CHECKING:
+    from astrid_assets.cli.pipeline import RunOutcome
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def ingest(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with FITS files, in one subfolder per survey.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Take the stable files of FOLDER into the store; what cannot be used goes to quarantine."""
+    from astrid_assets.catalog.status import status as read_status
+    from astrid_assets.cli.pipeline import open_pipeline
+
+    if not folder.is_dir():
+        fail(f"{folder} is not a folder: give the one that the files are in")
+    with open_pipeline() as pipeline:
+        outcome = pipeline.ingest(folder)
+        summary = read_status(pipeline.database).as_dict()
+    _tell(outcome, as_json=as_json, extra={"status": summary})
+    if not as_json:
+        say(f"observations: {summary['n_observations']}; `astrid status` shows the quarantine")
+
+
+def run(
+    night: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Date of the evening.")],
+    tile: Annotated[str, typer.Option(help="Tile, as `astrid status` lists them.")],
+    as_json: Json = False,
+) -> None:
+    """Run every stage of a night and tile: raw exposures to catalog, one Dagster run."""
+    from astrid_assets.cli.pipeline import open_pipeline
+
+    with open_pipeline() as pipeline:
+        outcome = pipeline.run_night(date(night.year, night.month, night.day), tile)
+    _tell(outcome, as_json=as_json)
+
+
+def reference(
+    tile: Annotated[str, typer.Option(help="Tile, as `astrid status` lists them.")],
+    as_json: Json = False,
+) -> None:
+    """Make the candidates for a tile's references, and promote what passes."""
+    from astrid_assets.cli.pipeline import open_pipeline
+
+    with open_pipeline() as pipeline:
+        outcome = pipeline.make_references(tile)
+    _tell(outcome, as_json=as_json)
+
+
+def upgrade() -> None:
+    """Bring ASTRID_HOME and the database schema up to date; nothing is lost."""
+    from astrid_assets.cli.instance import prepare_home
+    from astrid_resources.database.connection import Database
+    from astrid_resources.settings import Settings
+
+    settings = Settings()
+    prepare_home(settings)
+    database = Database(settings.database_url)
+    database.upgrade()
+    say(f"{settings.home} is ready: {database!r}")
+
+
+def _tell(
+    outcome: RunOutcome, *, as_json: bool, extra: dict[str, object] | None = None
+) -> None:
+    if as_json:
+        say_json({**asdict(outcome), **(extra or {})})
+    else:
+        ended = "succeeded" if outcome.is_success else "failed"
+        where = f" {outcome.partition}" if outcome.partition else ""
+        say(f"{outcome.job}{where}: {ended} (run {outcome.run_id})")
+        for line in outcome.failures:
+            say(f"  {line}")
+    if not outcome.is_success:
+        raise typer.Exit(1)

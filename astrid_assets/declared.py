@@ -1,0 +1,42 @@
+"""What all assets have in common in Dagster's eyes: owners, groups, partitions, result form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from astrid_assets.partitions import split_key
+from astrid_assets.stage import Partition
+from astrid_resources.products import PartitionProducts
+
+OWNERS = ["team:astrid"]
+PRODUCTS_IO = "products_io"
+
+
+def partition_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Partition:
+    """Return the night and tile of the running partition."""
+    night, tile = split_key(context.partition_key)
+    return Partition(night, tile)
+
+
+def result(
+    products: PartitionProducts, metadata: Mapping[str, Any]
+) -> dg.MaterializeResult[PartitionProducts]:
+    """Return what an asset hands to its IO manager: products, data version and metadata.
+
+    The data version is the content hash over all products, so that an unchanged partition is
+    seen as unchanged by everything downstream.
+    """
+    return dg.MaterializeResult(
+        value=products,
+        data_version=dg.DataVersion(products.data_version),
+        metadata=dict(metadata),
+    )
+
+
+def night_text(night: date | None) -> str:
+    """Return the night as it stands in keys."""
+    return night.isoformat() if night else ""

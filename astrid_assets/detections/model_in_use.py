@@ -1,0 +1,76 @@
+"""Which model scores: the active row of `models`; the shipped champion where none was promoted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from astrid_assets.detections.champion_files import Champion, ModelAlteredError, load_champion
+from astrid_resources.database import Model, ModelType, utc_now
+from astrid_resources.database.connection import Database
+from astrid_resources.identity import row_id
+
+SHIPPED_PATH = "package:astrid_assets/detections/champion/model.onnx"
+
+
+@dataclass(frozen=True)
+class ModelInUse:
+    """The champion and its row in `models`."""
+
+    row_id: UUID
+    champion: Champion
+
+
+def model_in_use(database: Database) -> ModelInUse:
+    """Return the model in use, verified by its sha256; the shipped one is registered when needed.
+
+    Raises ModelMissingError, ModelAlteredError or ModelUntrainedError: nothing is ever scored by
+    a model that is not the one the database names.
+    """
+    champion = load_champion()
+    identity = row_id("models", champion.name, champion.sha256)
+    with database.read() as session:
+        active = session.scalars(sa.select(Model).where(Model.is_active)).one_or_none()
+    if active is None or (active.id != identity and active.model_path == SHIPPED_PATH):
+        _register(database, champion, identity)
+        return ModelInUse(identity, champion)
+    if active.content_sha256 != champion.sha256:
+        raise ModelAlteredError(
+            f"the model in use is {active.name} {active.version} ({active.content_sha256[:12]}), "
+            f"but the champion at hand is {champion.sha256[:12]}: install the release that ships "
+            "it, or promote another model",
+            expected=active.content_sha256,
+            found=champion.sha256,
+        )
+    return ModelInUse(active.id, champion)
+
+
+def _register(database: Database, champion: Champion, identity: UUID) -> None:
+    figures = dict(champion.record.get("evaluation", {}))
+    with database.lock("models") as session:
+        for row in session.scalars(sa.select(Model).where(Model.is_active, Model.id != identity)):
+            row.is_active = False
+        known = session.get(Model, identity)
+        if known is not None:
+            known.is_active = True
+            return
+        session.add(
+            Model(
+                id=identity,
+                name=champion.name,
+                version=champion.version,
+                model_type=ModelType.UNET,
+                architecture="U-Net, segmentation and score heads",
+                hyperparameters=dict(champion.record.get("training", {})),
+                training_dataset=str(champion.record.get("dataset", {}).get("sha256", "")) or None,
+                training_metrics=figures,
+                score_threshold=champion.threshold,
+                is_active=True,
+                deployment_date=utc_now(),
+                model_path=SHIPPED_PATH,
+                content_sha256=champion.sha256,
+                weights_sha256=champion.weights_sha256,
+            )
+        )

@@ -1,0 +1,119 @@
+"""The declared limits that the asset checks hold the exposures' numbers against.
+
+One line per fact; how a number is judged stands in `quality.py`.
+"""
+
+from __future__ import annotations
+
+from astrid_assets.quality import Limit
+
+LIMITS = (
+    Limit(
+        "psf_stars",
+        "calibrated_exposures",
+        "n_psf_stars",
+        "enough stars make the PSF",
+        low=3,
+    ),
+    Limit(
+        "blank_sky_scatter",
+        "calibrated_exposures",
+        "blank_std",
+        "blank sky scatters as the variance plane says",
+        low=0.9,
+        high=1.1,
+        error_metric="blank_std_error",
+    ),
+    Limit(
+        "wcs_sanity",
+        "calibrated_exposures",
+        "wcs_round_trip_pix",
+        "sky and pixels map onto each other (pixels)",
+        high=0.01,
+    ),
+    Limit(
+        "zero_point_scatter",
+        "calibrated_exposures",
+        "zero_point_err",
+        "the zero point is known to this (mag); no verdict where there is none",
+        high=0.05,
+    ),
+    Limit(
+        "astrometric_rms",
+        "calibrated_exposures",
+        "astrometric_rms_arcsec",
+        "stars lie where the catalogue has them (arcsec); no verdict without a catalogue",
+        high=0.3,
+    ),
+    Limit(
+        "reference_coverage",
+        "reference_images",
+        "coverage_fraction",
+        "share of the reference's area with data",
+        low=0.5,
+    ),
+    Limit(
+        "reference_noise",
+        "reference_images",
+        "blank_std",
+        "blank sky of the reference scatters as its variance says",
+        low=0.9,
+        high=1.3,
+        error_metric="blank_std_error",
+    ),
+    Limit(
+        "score_median",
+        "difference_images",
+        "score_median",
+        "blank-sky median of score_corrected is 0 (sigmas)",
+        high=0.1,
+        error_metric="score_median_error",
+        is_magnitude=True,
+    ),
+    Limit(
+        "score_scatter",
+        "difference_images",
+        "score_std",
+        "blank-sky scatter of score_corrected is 1, before any scaling",
+        low=0.95,
+        high=1.05,
+        resampled_low=0.9,
+        resampled_high=1.3,
+        error_metric="score_std_error",
+    ),
+    Limit(
+        "residual_power",
+        "difference_images",
+        "residual_power_ratio",
+        "stars subtract as well as their noise allows (rms score at stars)",
+        high=3.0,
+    ),
+    Limit(
+        "reference_overlap",
+        "difference_images",
+        "coverage_fraction",
+        "share of the exposure that the reference covers",
+        low=0.5,
+    ),
+    Limit(
+        "candidates_per_mpix",
+        "candidates",
+        "accepted_per_mpix",
+        "accepted candidates per million searched pixels; more means artefacts",
+        high=200.0,
+        error_metric="accepted_per_mpix_error",
+    ),
+    Limit(
+        "injected_completeness",
+        "injection_recovery",
+        "completeness_deficit_sigma",
+        "recovered injected sources against the unit theory, in standard errors; beyond -4 blocks",
+        low=-4.0,
+    ),
+)
+
+BLOCKING = frozenset({"injected_completeness"})
+"""Checks of LIMITS that stop what depends on the asset when any exposure fails."""
+
+EXPOSURES_LEFT = ("calibrated_exposures", "difference_images", "candidates", "detections")
+"""Assets whose partition is blocked when exposures came in and every one of them failed."""

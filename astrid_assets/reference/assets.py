@@ -1,0 +1,160 @@
+"""Dagster: candidates for the reference of a tile, and the promoted one as an external asset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+import dagster as dg
+
+from astrid_assets.declared import OWNERS, PRODUCTS_IO, result
+from astrid_assets.exposures.surveys_resource import SurveysResource
+from astrid_assets.imaging.figures import stamp_png
+from astrid_assets.metadata import pictures, products_metadata, table
+from astrid_assets.observations import loaded_products
+from astrid_assets.partitions import TILES
+from astrid_assets.reference.coadd import Coadd, CoaddSettings, coadd
+from astrid_assets.reference.inputs import (
+    ReferenceGroup,
+    StoredInput,
+    reference_groups,
+    rule_of,
+    version_of,
+)
+from astrid_assets.reference.rows import coverage_failures, reference_row, reference_row_id
+from astrid_assets.reference.selection import NotEnoughInputs, select_inputs
+from astrid_assets.stage import Content, Partition, StageCode, Task, run_stage
+from astrid_assets.stored import image_at, store_image
+from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
+from astrid_resources.images import Image
+from astrid_resources.objects import ObjectStore
+from astrid_resources.products import PartitionProducts
+
+SETTINGS = CoaddSettings()
+CODE = StageCode("reference_images", "1", asdict(SETTINGS))
+SHOWN = (
+    "n_inputs",
+    "psf_fwhm_pix",
+    "seeing_arcsec",
+    "flux_limit_5sigma_adu",
+    "coverage_fraction",
+    "blank_std",
+)
+
+current_reference_spec = dg.AssetSpec(
+    "current_reference",
+    partitions_def=TILES,
+    group_name="reference",
+    owners=OWNERS,
+    kinds={"fits"},
+    description="The promoted reference of a tile: what differences depend on. Its data version, "
+    "the hash over the promoted images, is reported as an observation when one is promoted.",
+)
+
+
+class StoredImages(Sequence[Image]):
+    """Calibrated images read from the store when asked for, one at a time."""
+
+    def __init__(self, store: ObjectStore, inputs: Sequence[StoredInput]) -> None:
+        self._store, self._inputs = store, inputs
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def __getitem__(self, index: int) -> Image:  # type: ignore[override]
+        return image_at(self._store, self._inputs[index].image_key)
+
+    def __iter__(self) -> Iterator[Image]:
+        return (self[index] for index in range(len(self)))
+
+
+@dg.asset(
+    partitions_def=TILES,
+    deps=["calibrated_exposures"],
+    group_name="reference",
+    owners=OWNERS,
+    kinds={"fits", "python"},
+    code_version=CODE.code_version,
+    io_manager_key=PRODUCTS_IO,
+)
+def reference_images(
+    context: dg.AssetExecutionContext,
+    database: DatabaseResource,
+    object_store: ObjectStoreResource,
+    surveys: SurveysResource,
+) -> dg.MaterializeResult[PartitionProducts]:
+    """A linear coadd per survey and filter of every exposure that overlaps the tile's own.
+
+    Which exposures enter is the survey's declared rule, a pure function of their set.
+    """
+    partition = Partition(None, context.partition_key)
+    opened, store = database.database, object_store.store
+    declared = surveys.load()
+    previews: dict[str, bytes] = {}
+    made: list[dict[str, object]] = []
+    plans: dict[str, tuple[ReferenceGroup, tuple[StoredInput, ...], NotEnoughInputs | None]] = {}
+    for group in reference_groups(opened, context.partition_key):
+        label = f"{group.survey} {group.filter_band}"
+        by_key = {entry.exposure.key: entry for entry in group.inputs}
+        rule = rule_of(declared[group.survey].reference)
+        try:
+            chosen = select_inputs([entry.exposure for entry in group.inputs], rule)
+        except NotEnoughInputs as outcome:
+            plans[label] = (group, group.inputs, outcome)
+        else:
+            plans[label] = (group, tuple(by_key[entry.key] for entry in chosen), None)
+
+    def make(task: Task) -> Content:
+        group, inputs, not_enough = plans[task.label]
+        identity = CODE.product_id(task)
+        if not_enough is not None:
+            raise not_enough
+        reference = coadd(StoredImages(store, inputs), settings=SETTINGS)
+        stored = store_image(store, reference.image)
+        version = version_of(
+            opened, reference_row_id(identity), tile=context.partition_key, group=group
+        )
+        row = reference_row(identity, group, inputs, reference, stored, version=version)
+        previews[task.label] = stamp_png(reference.image.data, "reference", size_px=420)
+        made.extend(_inputs_table(reference, task.label))
+        return Content(
+            objects={"image": stored},
+            metrics={
+                "n_inputs": reference.n_inputs,
+                "psf_fwhm_pix": reference.psf_fwhm_pix,
+                "seeing_arcsec": reference.seeing_arcsec,
+                "flux_limit_5sigma_adu": reference.flux_limit_5sigma_adu,
+                "limiting_mag_5sigma": reference.limiting_mag_5sigma,
+                "coverage_fraction": reference.coverage_fraction,
+                "blank_median": reference.blank.median,
+                "blank_std": reference.blank.std,
+                "blank_std_error": reference.blank.std_error,
+            },
+            rows={"reference_images": (row,)},
+            failures=coverage_failures(reference),
+        )
+
+    tasks = [
+        Task(label, tuple(entry.exposure.key for entry in inputs))
+        for label, (_, inputs, _) in plans.items()
+    ]
+    existing = loaded_products(opened, CODE.asset, partition)
+    products = run_stage(CODE, partition, tasks, make, existing=existing, log=context.log.info)
+    metadata = products_metadata(products, labels={}, metrics=SHOWN)
+    extra = {"inputs": table(made)} if made else {}
+    return result(products, {**metadata, **extra, **pictures(previews)})
+
+
+def _inputs_table(reference: Coadd, label: str) -> list[dict[str, object]]:
+    return [
+        {
+            "reference": label,
+            "observation": entry.observation_id,
+            "weight": entry.weight,
+            "flux_ratio": entry.relative.flux_ratio,
+            "psf_fwhm_pix": entry.psf_fwhm_pix,
+            "n_artefact_pixels": entry.n_artefact_pixels,
+            "left out because": entry.reason,
+        }
+        for entry in (*reference.inputs, *reference.excluded)
+    ]

@@ -1,0 +1,62 @@
+"""Dagster: promotion of references, told to Dagster, and the nights that waited for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from astrid_assets.exposures.surveys_resource import SurveysResource
+from astrid_assets.jobs import night_chain
+from astrid_assets.partitions import partition_key
+from astrid_assets.reference.promotion import TileReferences, promote, waiting_partitions
+from astrid_assets.reported import observation, reported_version
+from astrid_resources.dagster_resources import DatabaseResource
+
+INTERVAL_S = 60
+CHAIN_VERSION = "1"
+"""Part of every run key: raised when waiting nights must be run again by newer code."""
+
+
+def new_observations_of_references(
+    instance: dg.DagsterInstance, promoted: Iterable[TileReferences]
+) -> list[dg.AssetObservation]:
+    """Return the observations that tell Dagster what it has not been told yet."""
+    return [
+        observation(
+            "current_reference",
+            entry.data_version,
+            partition=entry.tile,
+            description="; ".join(entry.summary),
+        )
+        for entry in promoted
+        if reported_version(instance, "current_reference", partition=entry.tile)
+        != entry.data_version
+    ]
+
+
+@dg.sensor(
+    job=night_chain,
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Promotes the newest passing reference of each tile, reports it as an observation "
+    "of `current_reference`, and runs the nights whose differences were not made with it.",
+)
+def promoted_references(
+    context: dg.SensorEvaluationContext, database: DatabaseResource, surveys: SurveysResource
+) -> dg.SensorResult | dg.SkipReason:
+    """One run per night and tile whose recorded reference differs from the promoted one."""
+    opened = database.database
+    if not opened.is_current_schema():
+        return dg.SkipReason("the database has no schema yet: run `astrid upgrade`")
+    observations = new_observations_of_references(context.instance, promote(opened))
+    requests = [
+        dg.RunRequest(
+            run_key=f"{night}|{tile}|{version}|{CHAIN_VERSION}",
+            partition_key=partition_key(night, tile),
+        )
+        for (night, tile), version in waiting_partitions(opened, surveys.load()).items()
+    ]
+    if not observations and not requests:
+        return dg.SkipReason("no reference was promoted and no night waits for one")
+    return dg.SensorResult(run_requests=requests, asset_events=observations)
