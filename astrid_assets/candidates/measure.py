@@ -143,9 +143,10 @@ def _on_stamps(
     width, ellipticity, theta = moments(
         sign[:, None, None] * data * good, dx, dy, sigma_pix=1.5 * sigma
     )
-    out["fwhm"], out["ellipticity"] = width, ellipticity
+    out["ellipticity"] = ellipticity
     point = moments(model[:1], dx[:1], dy[:1], sigma_pix=1.5 * sigma)[0][0]
     out["fwhm_ratio"] = width / point
+    out["fwhm"] = out["fwhm_ratio"] * fwhm
     out["position_angle"] = _position_angle(image, x, y, theta)
     opposite = -np.where(radius <= _DIPOLE_FWHM * fwhm, score, 0).min(axis=(1, 2))
     out["dipole_ratio"] = opposite / peaks.significance

@@ -62,15 +62,25 @@ def lost_share(
     if unusable is not None:
         y, x = np.divmod(np.flatnonzero(unusable), nx)
         _scatter(lost, y, x, footprint)
-    columns = footprint.sum(axis=0, dtype=float)
-    rows = footprint.sum(axis=1, dtype=float)
-    for weights, length, axis in ((rows, ny, 0), (columns, nx, 1)):
-        inside = np.convolve(np.ones(length), weights[::-1], mode="full")[half : half + length]
-        edge = np.flatnonzero(inside < 1 - 1e-6)
-        index = (edge, slice(None)) if axis == 0 else (slice(None), edge)
-        kept = inside[edge][:, None] if axis == 0 else inside[edge][None, :]
-        lost[index] = 1 - (1 - lost[index]) * np.clip(kept, 0, 1).astype(np.float32)
+    kept_y, kept_x = (
+        _kept_inside(footprint.sum(axis=axis, dtype=float), length, half)
+        for axis, length in ((1, ny), (0, nx))
+    )
+    rows, columns = np.flatnonzero(kept_y < 1), np.flatnonzero(kept_x < 1)
+    lost[rows] += (1 - np.outer(kept_y[rows], kept_x)).astype(np.float32)
+    others = np.setdiff1d(np.arange(ny), rows)
+    lost[np.ix_(others, columns)] += (1 - kept_x[columns]).astype(np.float32)
     return lost
+
+
+def _kept_inside(weights: NDArray[np.float64], length: int, half: int) -> NDArray[np.float64]:
+    """Return the share of a one-dimensional footprint that lies inside, per position."""
+    total = np.concatenate([[0.0], np.cumsum(weights)])
+    position = np.arange(length)
+    first = np.clip(half - position, 0, 2 * half + 1)
+    stop = np.clip(length - position + half, 0, 2 * half + 1)
+    whole = (first == 0) & (stop == 2 * half + 1)
+    return np.where(whole, 1.0, np.clip(total[stop] - total[first], 0, 1))
 
 
 def _padded(array: FloatArray, shape: tuple[int, int]) -> FloatArray:
