@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from astrid_resources.images.psf import polynomial_terms
@@ -17,6 +18,8 @@ Floats = NDArray[np.float64]
 MODEL_FLOOR = 0.02
 _CLIP_SIGMA = 5.0
 _BETA_RANGE = (1.6, 8.0)
+_SHEAR_STEP = 1e-4
+_SETTLED = 1e-4
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,51 @@ def moffat(dx: Floats, dy: Floats, shape: Floats, beta: float) -> Floats:
 
     q = d^T exp(-G) d / alpha^2 with G = [[g1, g2], [g2, -g1]].
     """
-    log_alpha, g1, g2 = (np.asarray(row)[..., None, None] for row in shape)
+    a, b, c = (row[..., None, None] for row in _quadratic(shape))
+    q = a * dx * dx + 2 * b * dx * dy + c * dy * dy
+    scale = np.exp(-2 * shape[0])[..., None, None]
+    return (beta - 1) / np.pi * scale * np.exp(-beta * np.log1p(q))
+
+
+def _quadratic(shape: Floats) -> Floats:
+    """Coefficients (a, b, c) of q = a dx^2 + 2 b dx dy + c dy^2 for shape rows."""
+    log_alpha, g1, g2 = shape
     g = np.hypot(g1, g2)
     cosh, ratio = np.cosh(g), np.where(g > 1e-12, np.sinh(g) / np.maximum(g, 1e-12), 1.0)
-    scale = np.exp(-2 * log_alpha)
-    a, b, c = scale * (cosh - ratio * g1), -scale * ratio * g2, scale * (cosh + ratio * g1)
-    q = a * dx * dx + 2 * b * dx * dy + c * dy * dy
-    return (beta - 1) / np.pi * scale * np.exp(-beta * np.log1p(q))
+    return np.exp(-2 * log_alpha) * np.stack([cosh - ratio * g1, -ratio * g2, cosh + ratio * g1])
+
+
+@njit(cache=True, nogil=True)
+def _model_and_slopes(x, y, size, coefficients, slopes1, slopes2, beta):  # type: ignore[no-untyped-def]
+    """Unit-flux Moffats and their slopes in x, y, ln alpha, g1, g2, beta: (n, 7, size * size).
+
+    x, y: positions on the stamps; slopes1, slopes2: d(a, b, c)/d(g1, g2) per star.
+    """
+    n = x.size
+    out = np.empty((n, 7, size * size))
+    for k in range(n):
+        a, b, c = coefficients[0, k], coefficients[1, k], coefficients[2, k]
+        peak = (beta - 1) / np.pi * np.sqrt(a * c - b * b)
+        for j in range(size):
+            dy = j - y[k]
+            for i in range(size):
+                dx = i - x[k]
+                q = a * dx * dx + 2 * b * dx * dy + c * dy * dy
+                log = np.log1p(q)
+                value = peak * np.exp(-beta * log)
+                fall = value * beta / (1 + q)
+                xx, xy, yy = dx * dx, 2 * dx * dy, dy * dy
+                at = j * size + i
+                out[k, 0, at] = value
+                out[k, 1, at] = fall * 2 * (a * dx + b * dy)
+                out[k, 2, at] = fall * 2 * (b * dx + c * dy)
+                out[k, 3, at] = -2 * value + 2 * fall * q
+                s = slopes1[:, k]
+                out[k, 4, at] = -fall * (s[0] * xx + s[1] * xy + s[2] * yy)
+                s = slopes2[:, k]
+                out[k, 5, at] = -fall * (s[0] * xx + s[1] * xy + s[2] * yy)
+                out[k, 6, at] = value * (1 / (beta - 1) - log)
+    return out
 
 
 def fit_moffat(
@@ -95,7 +136,10 @@ def fit_moffat(
     )  # fmt: skip
     state = replace(state, flux=_first_fluxes(stamps, state))
     for iteration in range(iterations):
-        state = _step(stamps, state, is_clipped=iteration > 3)
+        before, state = state, _step(stamps, state, is_clipped=iteration > 3)
+        moved = np.abs(state.coefficients - before.coefficients).max()
+        if iteration > 4 and max(moved, abs(state.beta - before.beta)) < _SETTLED:
+            break
     return state
 
 
@@ -126,32 +170,33 @@ def _first_fluxes(stamps: Stamps, state: MoffatFit) -> Floats:
 
 def _step(stamps: Stamps, state: MoffatFit, *, is_clipped: bool) -> MoffatFit:
     """One Gauss-Newton step of the common shape, then of each star's own four numbers."""
-    n = len(state.x)
+    n, size = len(state.x), stamps.data.shape[-1]
     shape = state.shapes(stamps.u, stamps.v)
-    dx, dy = _offsets(stamps, state.x, state.y)
-    model = moffat(dx, dy, shape, state.beta)
+    slopes = [
+        (_quadratic(shape + step) - _quadratic(shape - step)) / (2 * _SHEAR_STEP)
+        for step in (np.array([[0], [_SHEAR_STEP], [0]]), np.array([[0], [0], [_SHEAR_STEP]]))
+    ]
+    parts = _model_and_slopes(
+        state.x - stamps.x0,
+        state.y - stamps.y0,
+        size,
+        _quadratic(shape),
+        slopes[0],
+        slopes[1],
+        state.beta,
+    )
     flux = state.flux[:, None, None]
+    model = parts[:, 0].reshape(n, size, size)
     residual = stamps.data - flux * model - state.sky[:, None, None]
     weight = noise_weights(stamps, flux * model)
     chi2 = (weight * residual**2).sum((1, 2)) / np.maximum(stamps.usable.sum((1, 2)) - 4, 1)
     if is_clipped:
         weight = np.where(weight * residual**2 > _CLIP_SIGMA**2, 0, weight)
     root = np.sqrt(weight).reshape(n, -1)
-    h = 1e-4
-
-    def slope(*, shift: tuple[float, float] = (0, 0), row: int = -1, beta: float = 0) -> Floats:
-        up, down = shape.copy(), shape.copy()
-        if row >= 0:
-            up[row] += h
-            down[row] -= h
-        high = moffat(dx - h * shift[0], dy - h * shift[1], up, state.beta + h * beta)
-        low = moffat(dx + h * shift[0], dy + h * shift[1], down, state.beta - h * beta)
-        return flux * (high - low) / (2 * h)
-
-    own = np.stack([model, slope(shift=(1, 0)), slope(shift=(0, 1)), np.ones_like(model)], axis=1)
-    common = np.stack([slope(row=0), slope(row=1), slope(row=2), slope(beta=1)], axis=1)
-    own = own.reshape(n, 4, -1) * root[:, None]
-    common = common.reshape(n, 4, -1) * root[:, None]
+    parts *= root[:, None]
+    parts[:, 1:] *= flux
+    own = np.concatenate([parts[:, :3], root[:, None]], axis=1)
+    common = parts[:, 3:]
     r = residual.reshape(n, -1) * root
     inverse = np.linalg.pinv(own @ own.transpose(0, 2, 1), rcond=1e-12)
     cross = common @ own.transpose(0, 2, 1)

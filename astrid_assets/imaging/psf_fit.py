@@ -26,6 +26,9 @@ from astrid_resources.images.masks import UNUSABLE
 from astrid_resources.images.psf import polynomial_terms
 
 Floats = NDArray[np.float64]
+_OUTLIER_ROUNDS = 6
+_STAMP_ORDER = 3
+_ERROR_RADIUS_FWHM = 1.25
 
 
 class TooFewStarsError(KnownFailure):
@@ -58,7 +61,7 @@ class PSFFit:
 
     fwhm_pix: at the centre of the image. residual: fractional error of the model, the norm of
     what it leaves of a star over the PSF's norm, noise taken out, its own noise put in.
-    order: of the drift of the shape over the field, 0 to 2.
+    order: of the drift of the Moffat's shape over the field, 0 to 2 (stamps drift as a cubic).
     """
 
     psf: PSFModel
@@ -98,7 +101,7 @@ def fit_psf(
     psf = _model(fit, correction, settings, data.shape)
     return PSFFit(
         psf, psf.fwhm_pix, len(fit.x), fit.x, fit.y, fit.flux,
-        _model_error(stamps, fit, correction), fit.order,
+        _model_error(stamps, fit, correction, psf.fwhm_pix), fit.order,
     )  # fmt: skip
 
 
@@ -176,14 +179,14 @@ def _without_outliers(
 ) -> tuple[MoffatFit, NDArray[np.bool_]]:
     """Fit, drop what is no star, and again, until nothing more is dropped."""
     keep = keep.copy()
-    for _ in range(6):
+    for rounds_left in range(_OUTLIER_ROUNDS, -1, -1):
         _require(int(keep.sum()), settings)
         fit = fit_moffat(stamps.select(keep), x=x[keep], y=y[keep], fwhm_pix=fwhm_pix, order=order)
         limit = max(settings.max_chi2, 3 * float(np.median(fit.chi2)))
         far = np.hypot(fit.x - x[keep], fit.y - y[keep]) > 0.5 * fwhm_pix
         allowed = np.maximum(settings.max_size_offset, 3.5 * fit.size_error)
         bad = (fit.chi2 > limit) | far | (np.abs(fit.size_offset) > allowed)
-        if not bad.any():
+        if not (bad.any() and rounds_left):
             break
         worst = np.where(bad, fit.chi2 + (fit.size_offset / allowed) ** 2 + far, -np.inf)
         n_drop = max(1, int(np.ceil(bad.sum() / 2)))
@@ -278,7 +281,7 @@ def _model(
     inner = slice(radius - correction.shape[0] // 2, radius + correction.shape[0] // 2 + 1)
     stamps[:, inner, inner] += correction
     stamps /= stamps.sum((1, 2), keepdims=True)
-    order = {0: 0, 1: 2, 2: 3}[fit.order]
+    order = _STAMP_ORDER if fit.order else 0
     terms = polynomial_terms(u, v, order=order).T
     solution = np.linalg.lstsq(terms, stamps.reshape(len(stamps), -1), rcond=None)[0]
     size = 2 * radius + 1
@@ -287,8 +290,11 @@ def _model(
     )
 
 
-def _model_error(stamps: Stamps, fit: MoffatFit, correction: Floats) -> float:
-    """Norm of the residuals over the norm of the PSF, noise taken out; weighted by S/N^2."""
+def _model_error(stamps: Stamps, fit: MoffatFit, correction: Floats, fwhm_pix: float) -> float:
+    """Norm of the residuals within 1.25 FWHM over the norm of the PSF, noise taken out.
+
+    The weighted median of the stars, plus the noise of the model itself.
+    """
     model = evaluate(stamps, fit)
     radius = stamps.data.shape[-1] // 2
     flux = fit.flux[:, None, None]
@@ -296,10 +302,17 @@ def _model_error(stamps: Stamps, fit: MoffatFit, correction: Floats) -> float:
         dx, dy = fit.x[k] - stamps.x0[k] - radius, fit.y[k] - stamps.y0[k] - radius
         model[k] += _shifted(correction, -dx, -dy)
     left = (stamps.data - fit.sky[:, None, None] - flux * model) / flux
-    power = np.where(stamps.usable, left**2 - stamps.variance / flux**2, 0).sum((1, 2))
-    norm = np.where(stamps.usable, model**2, 0).sum((1, 2))
-    snr2 = (stamps.usable * (flux * model) ** 2 / stamps.variance).sum((1, 2))
-    weight = norm * snr2 / np.maximum(1 + 1e-4 * snr2, 1)
-    excess = float((weight * power / norm).sum() / weight.sum())
+    offset = np.arange(-radius, radius + 1)
+    core = np.hypot(offset, offset[:, None]) <= _ERROR_RADIUS_FWHM * fwhm_pix
+    variance = stamps.variance / flux**2
+    used = stamps.usable & core & (left**2 < 25 * (variance + (0.05 * model) ** 2))
+    norm = np.maximum(np.where(used, model**2, 0).sum((1, 2)), 1e-30)
+    excess = np.where(used, left**2 - variance, 0).sum((1, 2)) / norm
+    spread = np.sqrt(np.where(used, 2 * variance**2, 0).sum((1, 2))) / norm
+    weight = 1 / np.maximum(spread, np.median(spread) / 10)
+    order = np.argsort(excess)
+    middle = np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2)
     n = len(fit.x)
-    return float(np.sqrt(max(excess, 0.0) * n / max(n - 1, 1) + 1 / snr2.sum()))
+    typical = max(float(excess[order[min(middle, n - 1)]]), 0.0)
+    snr2 = np.where(stamps.usable, model**2 / variance, 0).sum()
+    return float(np.sqrt(typical * n / max(n - 1, 1) + 1 / snr2))

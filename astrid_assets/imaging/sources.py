@@ -66,10 +66,12 @@ def detect_sources(
     threshold_sigma: float = 5.0,
     fwhm_pix: float | None = None,
     min_pixels: int = 5,
+    is_filtered: bool = True,
 ) -> SourceTable:
     """Return the sources of sky-subtracted `data` [y, x] above a threshold per filtered pixel.
 
-    The filter is a Gaussian of `fwhm_pix` (3 px where unknown); unusable pixels take no part.
+    The matched filter is a Gaussian of `fwhm_pix` (3 px where unknown); without it (ten times as
+    fast) the threshold is per raw pixel. Unusable pixels take no part.
     """
     fwhm = fwhm_pix or DEFAULT_FWHM_PIX
     sep.set_extract_pixstack(max(_PIXSTACK, data.size // 3))
@@ -78,7 +80,8 @@ def detect_sources(
     error = np.sqrt(variance, dtype=np.float32)
     found = sep.extract(
         pixels, threshold_sigma, err=error, mask=unusable, minarea=min_pixels,
-        filter_kernel=gaussian_stamp(fwhm), filter_type="matched", clean=True,
+        filter_kernel=gaussian_stamp(fwhm) if is_filtered else None, filter_type="matched",
+        clean=True,
     )  # fmt: skip
     found = found[np.lexsort((found["x"], found["y"]))]
     x, y = found["x"], found["y"]

@@ -21,13 +21,14 @@ _GAUSSIAN_FWHM = 2.3548
 class StarSettings:
     """What may serve as a PSF star.
 
-    min_snr: of the aperture flux. max_peak_saturation: peak over the saturation level.
+    detection_sigma: per pixel. min_snr: of the aperture flux. max_peak_saturation: peak over the
+    saturation level.
     min_fwhm_pix: sharper than this is a cosmic ray. size_tolerance: of ln size around the local
     size of stars. neighbour_flux, neighbour_fwhm: a neighbour with at least this fraction of the
     star's flux within so many FWHM disqualifies it. max_stars: the brightest are kept.
     """
 
-    detection_sigma: float = 5.0
+    detection_sigma: float = 3.0
     min_snr: float = 20.0
     max_peak_saturation: float = 0.8
     min_fwhm_pix: float = 1.3
@@ -64,7 +65,11 @@ def choose_stars(
     saturation_adu: level above the sky at which pixels saturate.
     """
     sources = detect_sources(
-        data, variance, unusable=unusable, threshold_sigma=settings.detection_sigma
+        data,
+        variance,
+        unusable=unusable,
+        threshold_sigma=settings.detection_sigma,
+        is_filtered=False,
     )
     fwhm = 3.0
     good = np.zeros(len(sources), bool)

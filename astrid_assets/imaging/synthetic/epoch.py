@@ -27,7 +27,8 @@ class Epoch:
     wcs_error_pix: (x, y) by which the header's WCS places sources wrongly.
     fwhm_variation: the FWHM runs from (1 - v) to (1 + v) of `fwhm_pix` corner to corner.
     ellipticity: 1 - b/a of a constant elongation at `ellipticity_angle_deg` (x towards y);
-        ellipticity_variation: amount that grows from 0 at the centre to the edges.
+        ellipticity_variation: amount that grows quadratically from 0 at the
+        centre to the edges.
     zero_point_ab_mag: magnitude of one ADU in the whole exposure.
     sky_gradient: fraction by which the sky rises from one corner to the other.
     cosmic_rays_per_mpix, bad_columns, satellite_trails: numbers of defects.
@@ -114,8 +115,8 @@ class Epoch:
         v = 2 * np.asarray(y, float) / max(ny - 1, 1) - 1
         fwhm = self.fwhm_pix * (1 + self.fwhm_variation * (u + v) / 2)
         angle = 2 * np.radians(self.ellipticity_angle_deg)
-        e1 = self.ellipticity * np.cos(angle) + self.ellipticity_variation * u * np.abs(v)
-        e2 = self.ellipticity * np.sin(angle) + self.ellipticity_variation * v
+        e1 = self.ellipticity * np.cos(angle) + self.ellipticity_variation * (u**2 - v**2)
+        e2 = self.ellipticity * np.sin(angle) + self.ellipticity_variation * 2 * u * v
         e = np.minimum(np.hypot(e1, e2), 0.9)
         theta = np.arctan2(e2, e1) / 2
         major, minor = 1 / np.sqrt(1 - e), np.sqrt(1 - e)
