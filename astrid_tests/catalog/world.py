@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -48,6 +50,7 @@ def tan_wcs(ra: float, dec: float) -> WCS:
     wcs.wcs.crval = [ra, dec]
     wcs.wcs.crpix = [(SIZE + 1) / 2, (SIZE + 1) / 2]
     wcs.wcs.cdelt = [-PIXEL_ARCSEC / 3600, PIXEL_ARCSEC / 3600]
+    wcs.wcs.lonpole = 180.0
     wcs.wcs.set()
     return wcs
 
@@ -55,6 +58,17 @@ def tan_wcs(ra: float, dec: float) -> WCS:
 def gaussian(x: float, y: float, sigma: float = 1.5) -> np.ndarray:
     rows, columns = np.mgrid[:SIZE, :SIZE]
     return np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
+
+
+@functools.cache
+def empty_database() -> bytes:
+    """Return the bytes of a database file of the present schema."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "astrid.sqlite"
+        database = Database(f"sqlite:///{path}")
+        database.upgrade()
+        database.dispose()
+        return path.read_bytes()
 
 
 @dataclass
@@ -80,8 +94,9 @@ class World:
 
     @classmethod
     def new(cls, folder: Path) -> World:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "astrid.sqlite").write_bytes(empty_database())
         database = Database(f"sqlite:///{folder / 'astrid.sqlite'}")
-        database.upgrade()
         world = cls(database, ObjectStore.from_url((folder / "objects").as_uri()))
         psf = PSFModel.constant(gaussian(24, 24)[9:40, 9:40], shape=(SIZE, SIZE))
         world.psf = psf
