@@ -202,8 +202,16 @@ def reference_flux(reference: Image, *, ra: float, dec: float) -> ReferenceFlux 
     x, y = place
     if int(reference.mask[round(y), round(x)]) & _NO_DATA:
         return None
-    flux, error = psf_photometry(reference.data, reference.variance, reference.psf, x, y)
-    return ReferenceFlux(float(flux), float(error))
+    measured = psf_photometry(
+        reference.data,
+        reference.variance,
+        reference.psf,
+        np.array([x]),
+        np.array([y]),
+        mask=reference.mask,
+    )
+    flux, error = float(measured.flux[0]), float(measured.flux_error[0])
+    return ReferenceFlux(flux, error) if math.isfinite(flux) and math.isfinite(error) else None
 
 
 def baselines(points: Sequence[LightCurvePoint]) -> tuple[Baseline, ...]:
