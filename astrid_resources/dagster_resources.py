@@ -44,6 +44,12 @@ class DatabaseResource(dg.ConfigurableResource):
             self._database = Database(self.url or Settings().database_url)
         return self._database
 
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the connections of a run that has ended."""
+        del context
+        if self._database is not None:
+            self._database.dispose()
+
     @classmethod
     def from_settings(cls, settings: Settings) -> DatabaseResource:
         """Return the resource for `settings`; a URL with a password stays in the environment."""

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
 
@@ -42,11 +43,15 @@ META_CARDS: dict[str, tuple[str, str]] = {
 _DROPPED = frozenset(
     "SIMPLE XTENSION BITPIX EXTEND PCOUNT GCOUNT GROUPS EXTNAME CHECKSUM DATASUM BSCALE BZERO "
     "BLANK BUNIT INHERIT TIMESYS ZIMAGE ZBITPIX WCSDIM WCSAXES WCSNAME RADESYS LONPOLE LATPOLE "
-    "EQUINOX".split()
+    "EQUINOX MAGSYS ALGORITH NSCALE".split()
 )
 _DROPPED_PREFIXES = tuple(
     "NAXIS FZ ZQUANT CTYPE CRVAL CRPIX CUNIT CDELT CROTA PV1_ PV2_ CD1_ CD2_ PC1_ PC2_ A_ B_ AP_ "
     "BP_ WAT0_ WAT1_ WAT2_ LTM LTV".split()
+)
+_TIME_CARDS = (
+    "DATE-OBS DATE-BEG DATE-AVG DATE-END MJD-OBS MJD-BEG MJD-AVG MJD-END MJDREF MJDREFI MJDREFF "
+    "TIMESYS TIMEUNIT DATEREF TSTART TSTOP TELAPSE XPOSURE JEPOCH BEPOCH TREFPOS TREFDIR".split()
 )
 _CHECKSUM_COMMENT = "AstrID"
 
@@ -61,7 +66,7 @@ def wcs_from_header(header: fits.Header) -> WCS:
 def wcs_cards(wcs: WCS) -> fits.Header:
     """Return the cards of `wcs` with its SIP or TPV distortion, without time cards."""
     header = wcs.to_header(relax=True)
-    for key in ("DATE-OBS", "MJD-OBS", "MJDREF", "MJDREFI", "MJDREFF", "TIMESYS", "DATE-AVG"):
+    for key in _TIME_CARDS:
         header.remove(key, ignore_missing=True)
     return header
 
@@ -168,9 +173,11 @@ def write_hdus(hdus: list[fits.ImageHDU], target: FitsTarget, *, primary: fits.H
     """Write an empty primary with `primary`'s cards and `hdus`, checksummed, byte-reproducible."""
     first = fits.PrimaryHDU(header=primary)
     first.header["CREATOR"] = ("AstrID", "software that made this file")
-    for hdu in [first, *hdus]:
+    listed = fits.HDUList([first, *hdus])
+    listed.update_extend()
+    for hdu in listed:
         hdu.add_checksum(when=_CHECKSUM_COMMENT)
-    fits.HDUList([first, *hdus]).writeto(target, overwrite=True, output_verify="exception")
+    listed.writeto(target, overwrite=True, output_verify="exception")
 
 
 def write_image(image: Image, target: FitsTarget) -> None:
@@ -188,14 +195,21 @@ def read_image(source: FitsTarget) -> Image:
 
 
 def open_verified(source: FitsTarget) -> fits.HDUList:
-    """Return the open HDU list of one of our products, every checksum verified."""
+    """Return the open HDU list of one of our products, every checksum verified.
+
+    Raises ValueError where the file is truncated or any byte of it was changed.
+    """
     if isinstance(source, (str, Path)):
         source = io.BytesIO(Path(source).read_bytes())
-    hdus = fits.open(source, memmap=False, checksum=False)
-    for hdu in hdus:
-        hdu.verify_checksum()
-        if hdu.verify_datasum() != 1:
-            raise ValueError(
-                f"extension {hdu.name!r} of a product fails its DATASUM: it is damaged"
-            )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AstropyUserWarning)
+        try:
+            hdus = fits.open(source, memmap=False, checksum=False, lazy_load_hdus=False)
+            bad = [
+                hdu.name for hdu in hdus if hdu.verify_checksum() != 1 or hdu.verify_datasum() != 1
+            ]
+        except (AstropyUserWarning, OSError, TypeError, IndexError) as error:
+            raise ValueError(f"a product is damaged, it cannot be read: {error}") from error
+    if bad:
+        raise ValueError(f"a product is damaged: wrong checksum of {', '.join(bad)}")
     return hdus
