@@ -76,10 +76,14 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Yield a session for reading only: it waits for nobody and is never committed."""
+        """Yield a session for reading only: it waits for nobody and is never committed.
+
+        Loaded objects stay usable after it.
+        """
         engine = self.engine.execution_options(**{_BEGIN: "BEGIN"})
         with Session(engine, expire_on_commit=False) as session:
             yield session
+            session.expunge_all()
             session.rollback()
 
     @contextmanager
