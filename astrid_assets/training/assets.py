@@ -1,7 +1,5 @@
 """Dagster: training set, network and evaluation of a challenger; promotion is not theirs."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from dataclasses import asdict, replace

@@ -18,18 +18,18 @@ _EIGHT = np.ones((3, 3), int)
 
 @dataclass(frozen=True)
 class DegradationSettings:
-    """Shares of fields that suffer, and how much at most.
+    """Shares of degraded views that suffer, and how much at most.
 
     psf_broadening_max: relative growth of the variance of the PSF model that is handed on.
     registration_max_pix: displacement at the corner by a rotation of the WCS that stars' mean
     shift cannot remove. cosmic_rays_left: share of the recognised hits that are put back.
     """
 
-    psf_share: float = 0.4
-    psf_broadening_max: float = 0.25
-    registration_share: float = 0.35
+    psf_share: float = 0.6
+    psf_broadening_max: float = 0.3
+    registration_share: float = 0.5
     registration_max_pix: float = 1.0
-    cosmic_rays_share: float = 0.6
+    cosmic_rays_share: float = 0.7
     cosmic_rays_left: float = 0.5
 
 

@@ -28,19 +28,20 @@ class FieldSettings:
 
     fwhm_pix, reference_fwhm_factor, reference_depth: ranges, log-uniform; the reference is one
         exposure as deep as `reference_depth` science exposures.
+    sides_pix: edges of the square fields, drawn among; small ones have few stars for PSF and shift.
     snr: sky-limited S/N of the sources put in, log-uniform. sources_per_mpix: how many.
     """
 
     seed: int = 20260101
     n_nights: int = 40
-    fields_per_night: int = 2
-    shape_pix: tuple[int, int] = (768, 768)
+    fields_per_night: int = 4
+    sides_pix: tuple[int, ...] = (384, 768, 768, 768)
     fwhm_pix: tuple[float, float] = (2.0, 6.0)
     reference_fwhm_factor: tuple[float, float] = (0.75, 1.25)
     reference_depth: tuple[float, float] = (1.0, 8.0)
-    stars_per_mpix: tuple[float, float] = (250.0, 4000.0)
+    stars_per_mpix: tuple[float, float] = (300.0, 7000.0)
     galaxies_per_mpix: tuple[float, float] = (80.0, 800.0)
-    cosmic_rays_per_mpix: tuple[float, float] = (5.0, 120.0)
+    cosmic_rays_per_mpix: tuple[float, float] = (10.0, 250.0)
     bad_columns_max: int = 3
     resampled_share: float = 0.4
     snr: tuple[float, float] = (4.5, 60.0)
@@ -49,7 +50,7 @@ class FieldSettings:
     near_star_share: float = 0.1
     trail_share: float = 0.12
     trail_length_fwhm: tuple[float, float] = (1.5, 5.0)
-    negative_share: float = 0.2
+    negative_share: float = 0.12
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,9 @@ def make_epochs(
     fwhm = night.fwhm_pix * float(np.exp(rng.normal(0, 0.05)))
     gain = night.gain_e_per_adu
     angle = float(rng.uniform(0, 180))
+    side = int(rng.choice(settings.sides_pix))
     science = Epoch(
-        shape=settings.shape_pix,
+        shape=(side, side),
         ra_deg=float(rng.uniform(0, 360)),
         dec_deg=float(np.degrees(np.arcsin(rng.uniform(-0.95, 0.95)))),
         rotation_deg=float(rng.normal(0, 0.15)),
@@ -179,7 +181,7 @@ def _sky(epoch: Epoch, settings: FieldSettings, rng: np.random.Generator) -> Sky
         size_deg=_WIDER * max(ny, nx) * epoch.pixel_scale_arcsec / 3600,
         n_stars=round(_log_uniform(rng, settings.stars_per_mpix) * area),
         n_galaxies=round(_log_uniform(rng, settings.galaxies_per_mpix) * area),
-        magnitude_bright=faint - float(rng.uniform(8, 11)),
+        magnitude_bright=faint - float(rng.uniform(8.5, 12.5)),
         magnitude_faint=faint,
         star_slope=float(rng.uniform(0.15, 0.35)),
     )
@@ -243,7 +245,8 @@ def _truth(
     x, y, on_host = _positions(sky, epoch, settings, wanted, rng)
     n = len(x)
     unit = float(epoch.flux_adu(np.asarray(epoch.magnitude_of_snr(1.0))))
-    flux = unit * np.exp(rng.uniform(*np.log(settings.snr), n))
+    low, high = np.log(settings.snr)
+    flux = unit * np.exp(rng.uniform(low, high, n))
     is_trail = rng.random(n) < settings.trail_share
     length = np.where(is_trail, epoch.fwhm_pix * rng.uniform(*settings.trail_length_fwhm, n), 0.0)
     flux = flux * np.sqrt(1 + length / epoch.fwhm_pix)
@@ -273,7 +276,7 @@ def resampled(raw: RawExposure, *, rng: np.random.Generator) -> RawExposure:
         raw.meta,
     )
     wcs = raw.wcs.deepcopy()
-    wcs.wcs.crpix = wcs.wcs.crpix + rng.uniform(-1, 1, 2)
+    wcs.wcs.crpix = wcs.wcs.crpix + rng.uniform(-1, 1, size=2)
     if wcs.sip is not None:
         wcs.sip = Sip(wcs.sip.a, wcs.sip.b, None, None, wcs.wcs.crpix)
     wcs.wcs.set()

@@ -27,7 +27,8 @@ class TrainingSet:
     snr: true S/N (NaN of bogus); significance: as the pipeline measured it, in sigmas.
     sky_field, night: indices, the split's units; x, y: pixels; fwhm_pix: FWHM of the difference.
     on_host: a galaxy lies under it; is_negative: found as a negative difference;
-    rejection_rule: the pipeline's own verdict before the model ("" where none).
+    rejection_rule: the pipeline's own verdict before the model ("" where none);
+    view: 0 where nothing was made wrong on purpose, 1 and up for degraded subtractions of a field.
     """
 
     cutouts: NDArray[np.float16] = field(repr=False)
@@ -43,6 +44,7 @@ class TrainingSet:
     y: NDArray[np.float32] = field(repr=False)
     sky_field: NDArray[np.int64] = field(repr=False)
     night: NDArray[np.int64] = field(repr=False)
+    view: NDArray[np.int64] = field(repr=False)
     rejection_rule: NDArray[np.str_] = field(repr=False)
 
     def __post_init__(self) -> None:
@@ -93,20 +95,26 @@ def concatenate(parts: list[TrainingSet]) -> TrainingSet:
     )
 
 
-def save_training_set(samples: TrainingSet, path: Path, *, record: Mapping[str, Any]) -> None:
-    """Write the set as one uncompressed `.npz` of plain arrays (no pickle).
+def save_samples(samples: TrainingSet | None, path: Path, *, record: Mapping[str, Any]) -> None:
+    """Write samples (or none) as one uncompressed `.npz` of plain arrays, whole or not at all.
 
-    record: plain JSON that says how it was made; it is kept beside the arrays.
+    record: plain JSON that says how they were made; it is kept beside the arrays. No pickle.
     """
-    arrays: dict[str, Any] = {item.name: getattr(samples, item.name) for item in fields(samples)}
-    np.savez(path, record=np.array(json.dumps(record, sort_keys=True)), **arrays)
+    arrays: dict[str, Any] = {}
+    if samples is not None:
+        arrays = {item.name: getattr(samples, item.name) for item in fields(samples)}
+    partial = path.with_name(f"{path.stem}.partial.npz")
+    np.savez(partial, record=np.array(json.dumps(record, sort_keys=True)), **arrays)
+    partial.replace(path)
 
 
-def load_training_set(path: Path) -> tuple[TrainingSet, dict[str, Any]]:
-    """Return the set written by `save_training_set`, and its record."""
+def load_samples(path: Path) -> tuple[TrainingSet | None, dict[str, Any]]:
+    """Return what `save_samples` wrote: samples (None where there were none) and the record."""
     with np.load(path, allow_pickle=False) as arrays:
-        samples = TrainingSet(**{item.name: arrays[item.name] for item in fields(TrainingSet)})
-        return samples, json.loads(str(arrays["record"]))
+        record = json.loads(str(arrays["record"]))
+        if len(arrays.files) == 1:
+            return None, record
+        return TrainingSet(**{item.name: arrays[item.name] for item in fields(TrainingSet)}), record
 
 
 def fold_of_night(night: int) -> str:

@@ -26,12 +26,12 @@ from astrid_assets.training.samples import (
     concatenate,
     fold,
     fold_of_night,
-    load_training_set,
-    save_training_set,
+    load_samples,
+    save_samples,
 )
 from astrid_tests.training.toy import toy_set
 
-SMALL = FieldSettings(shape_pix=(200, 220), n_nights=10, sources_per_mpix=300)
+SMALL = FieldSettings(sides_pix=(220,), n_nights=10, sources_per_mpix=300)
 
 
 def _truth(
@@ -164,13 +164,16 @@ def test_sources_stand_where_the_truth_says_also_after_resampling() -> None:
 
 def test_the_set_on_disk_is_the_set(tmp_path: Path) -> None:
     samples = toy_set(20, seed=2)
-    save_training_set(samples, tmp_path / "set.npz", record={"seed": 2})
-    loaded, record = load_training_set(tmp_path / "set.npz")
+    save_samples(samples, tmp_path / "set.npz", record={"seed": 2})
+    loaded, record = load_samples(tmp_path / "set.npz")
+    assert loaded is not None
     assert loaded.sha256 == samples.sha256
     assert record == {"seed": 2}
     assert concatenate([loaded.select(np.arange(8)), loaded.select(np.arange(8, 20))]).sha256 == (
         samples.sha256
     )
+    save_samples(None, tmp_path / "none.npz", record={"skipped": "X"})
+    assert load_samples(tmp_path / "none.npz") == (None, {"skipped": "X"})
     changed = replace(loaded, is_real=~loaded.is_real)
     assert changed.sha256 != samples.sha256
     with pytest.raises(ValueError, match="must have length"):

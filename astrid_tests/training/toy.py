@@ -44,5 +44,6 @@ def toy_set(n: int, *, seed: int, n_nights: int = 10) -> TrainingSet:
     return TrainingSet(
         cutouts=cutouts, masks=pack_masks(masks), is_real=is_real, is_trailed=no, is_negative=no,
         on_host=no, snr=snr, significance=zero, fwhm_pix=zero + 4, x=zero, y=zero, sky_field=field,
-        night=field // 2, rejection_rule=np.full(n, ""),
+        night=field // 2,
+        view=np.zeros(n, int), rejection_rule=np.full(n, ""),
     )  # fmt: skip

@@ -1,0 +1,187 @@
+"""The champion from nothing or from a stored set: fit, calibrate, choose the threshold, evaluate.
+
+The steps are separate functions, so that assets may materialise each; the command stands in
+`__main__.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrid_assets.detections.champion_files import Champion
+from astrid_assets.training import network
+from astrid_assets.training.dataset import DatasetSettings, summary
+from astrid_assets.training.evaluate import (
+    EvaluationSettings,
+    Sample,
+    calibrate,
+    evaluate,
+    probabilities,
+    threshold_at,
+)
+from astrid_assets.training.export import write_champion
+from astrid_assets.training.fit import FitSettings, Fitted, TooFewSamplesError, fit
+from astrid_assets.training.samples import FOLDS, TrainingSet, fold
+
+NAME = "unet"
+VERSION = "2"
+_N_CHECK = 256
+_TRAILED_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class ChampionSettings:
+    """Everything that the champion depends on."""
+
+    dataset: DatasetSettings = field(default_factory=DatasetSettings)
+    network: network.NetworkSettings = field(default_factory=network.NetworkSettings)
+    fit: FitSettings = field(default_factory=FitSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A fitted model's working point, chosen on calibration fields, and its figures on test fields.
+
+    calibration: threshold, trailed_threshold, temperature, offset, prior_real.
+    """
+
+    calibration: Mapping[str, float]
+    figures: Mapping[str, Any]
+
+
+def sample_of(samples: TrainingSet) -> Sample:
+    """Return what the evaluation needs to know of `samples`."""
+    return Sample(
+        is_real=samples.is_real,
+        snr=samples.snr.astype(float),
+        sky_field=samples.sky_field,
+        fwhm_pix=samples.fwhm_pix.astype(float),
+        on_host=samples.on_host,
+    )
+
+
+def fit_model(
+    samples: TrainingSet,
+    settings: ChampionSettings,
+    *,
+    report: Callable[[int, float], None] | None = None,
+) -> Fitted:
+    """Return the network fitted to the training fold of `samples`."""
+    return fit(
+        fold(samples, "train"), settings=settings.fit, network_settings=settings.network,
+        report=report,
+    )  # fmt: skip
+
+
+def evaluate_model(fitted: Fitted, samples: TrainingSet, settings: ChampionSettings) -> Evaluated:
+    """Return the working point from the calibration fold and the figures of the test fold.
+
+    Raises TooFewSamplesError where one of the folds lacks a class.
+    """
+    parts = {name: fold(samples, name) for name in FOLDS}
+    for name, part in parts.items():
+        n_real = int(part.is_real.sum())
+        if n_real == 0 or n_real == len(part):
+            raise TooFewSamplesError(
+                f"the {name} fold has {n_real} real and {len(part) - n_real} bogus samples, both "
+                "classes are needed: make more fields",
+                fold=name, n_real=n_real, n_bogus=len(part) - n_real,
+            )  # fmt: skip
+    evaluation = settings.evaluation
+    prior = evaluation.prior_real
+    known = parts["calibration"]
+    logits, _ = network.predict(fitted.model, known.cutouts.astype(np.float32))
+    temperature, offset = calibrate(logits[:, 0].astype(float), known.is_real, prior_real=prior)
+    chosen = probabilities(logits[:, 0], temperature=temperature, offset=offset)
+    bright = known.is_real & (known.snr >= evaluation.snr_min)
+    threshold = threshold_at(
+        chosen[bright], np.ones(int(bright.sum())),
+        false_negative_rate=evaluation.false_negative_rate,
+    )  # fmt: skip
+    test = parts["test"]
+    logits, masks = network.predict(fitted.model, test.cutouts.astype(np.float32))
+    probability = probabilities(logits[:, 0], temperature=temperature, offset=offset)
+    figures = evaluate(probability, sample_of(test), threshold=threshold, settings=evaluation)
+    figures |= _other_heads(logits[:, 1], masks, test)
+    return Evaluated(
+        {
+            "threshold": threshold,
+            "trailed_threshold": _TRAILED_THRESHOLD,
+            "temperature": temperature,
+            "offset": offset,
+            "prior_real": prior,
+        },
+        figures,
+    )
+
+
+def _other_heads(
+    trailed_logits: np.ndarray, masks: np.ndarray, test: TrainingSet
+) -> dict[str, Any]:
+    """Return figures of the trail head and of the mask head, on the real samples."""
+    real = test.is_real
+    called = trailed_logits > 0
+    truth = test.unpacked_masks().astype(bool)[real]
+    drawn = masks[real] > 0.5
+    union = (truth | drawn).sum(axis=(1, 2))
+    overlap = (truth & drawn).sum(axis=(1, 2)) / np.maximum(union, 1)
+    trails, points = real & test.is_trailed, real & ~test.is_trailed
+    return {
+        "n_trailed": int(trails.sum()),
+        "trailed_found": float(called[trails].mean()) if trails.any() else None,
+        "trailed_false": float(called[points].mean()) if points.any() else None,
+        "mask_intersection_over_union": float(overlap.mean()) if real.any() else None,
+    }
+
+
+def build_champion(
+    samples: TrainingSet,
+    folder: Path,
+    settings: ChampionSettings,
+    *,
+    skipped: Mapping[str, int],
+    report: Callable[[int, float], None] | None = None,
+) -> Champion:
+    """Fit, evaluate and write the champion into `folder`; return it, loaded and verified."""
+    fitted = fit_model(samples, settings, report=report)
+    evaluated = evaluate_model(fitted, samples, settings)
+    return write_model(folder, fitted, evaluated, samples, settings, skipped=skipped)
+
+
+def write_model(
+    folder: Path,
+    fitted: Fitted,
+    evaluated: Evaluated,
+    samples: TrainingSet,
+    settings: ChampionSettings,
+    *,
+    skipped: Mapping[str, int],
+) -> Champion:
+    """Write a fitted and evaluated model with its whole record into `folder`."""
+    test = fold(samples, "test")
+    check = test.cutouts[:: max(1, len(test) // _N_CHECK)].astype(np.float32)
+    return write_champion(
+        folder,
+        fitted.model,
+        name=NAME,
+        version=f"{VERSION}-{samples.sha256[:8]}",
+        check_cutouts=check,
+        cutouts=settings.dataset.cutouts,
+        calibration=evaluated.calibration,
+        training={
+            "n_steps": fitted.n_steps,
+            "losses": list(fitted.losses),
+            "seconds": round(fitted.seconds, 1),
+            "settings": asdict(settings),
+            "training_set": summary(samples),
+            "folds": {name: summary(fold(samples, name)) for name in FOLDS},
+            "skipped_fields": dict(skipped),
+        },
+        evaluation=evaluated.figures,
+    )
