@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -14,10 +14,17 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from astrid_assets.catalog.current import DIFFERENCE_ROLE
-from astrid_assets.catalog.lightcurve import LightCurvePoint, pixel_position
+from astrid_assets.catalog.lightcurve import pixel_position
 from astrid_assets.imaging.figures import stamp_png
 from astrid_resources.database import DifferenceRun, ProductRow
-from astrid_resources.images import Image, MaskPlane, has_any, read_difference, read_image
+from astrid_resources.images import (
+    DifferenceImage,
+    Image,
+    MaskPlane,
+    has_any,
+    read_difference,
+    read_image,
+)
 from astrid_resources.objects import ObjectStore
 
 STAMP_PIX = 63
@@ -32,41 +39,59 @@ class EpochPictures:
     width_arcsec: float
 
 
-def latest_pictures(
-    session: Session,
-    store: ObjectStore,
-    points: Sequence[LightCurvePoint],
-    *,
-    ra: float,
-    dec: float,
-) -> dict[str, EpochPictures]:
-    """Return the pictures of each point by its difference run; images not stored are left out."""
-    found: dict[str, EpochPictures] = {}
-    for point in points:
-        run = session.get_one(DifferenceRun, UUID(point.difference_run_id))
+@dataclass(frozen=True)
+class Place:
+    """A transient whose pictures are wanted: its name and position in ICRS degrees."""
+
+    name: str
+    ra: float
+    dec: float
+
+
+def epoch_pictures(
+    session: Session, store: ObjectStore, wanted: Mapping[str, Sequence[Place]]
+) -> dict[tuple[str, str], EpochPictures]:
+    """Return pictures by (difference run id, transient name); each stored image is read once.
+
+    wanted: the places to picture on each difference run, by its id. Images that are not stored
+    are left out.
+    """
+    found: dict[tuple[str, str], EpochPictures] = {}
+    for run_id in sorted(wanted):
+        run = session.get_one(DifferenceRun, UUID(run_id))
         product = session.get(ProductRow, run.manifest_id)
         if product is None or DIFFERENCE_ROLE not in product.objects:
             continue
         content = store.get_bytes(product.objects[DIFFERENCE_ROLE]["key"])
         difference = read_difference(io.BytesIO(content))
-        place = pixel_position(difference.image.wcs, difference.image.shape, ra, dec)
-        if place is None:
-            continue
-        empty = has_any(difference.image.mask, MaskPlane.NO_DATA)
         images = {
             "science": _stored(store, _calibrated(session, run.observation_id), SCIENCE_ROLE),
             "reference": _stored(store, product, REFERENCE_ROLE),
         }
         planes = {kind: image.data for kind, image in images.items() if image is not None}
-        planes |= {"difference": difference.image.data, "score": difference.score_corrected}
-        stamps = {}
-        for kind, plane in planes.items():
-            hidden = empty if kind in ("difference", "score") else None
-            stamp, mark = cut(plane, *place, size_pix=STAMP_PIX, hidden=hidden)
-            stamps[kind] = stamp_png(stamp, kind, mark=mark)
-        scale = float(np.mean(proj_plane_pixel_scales(difference.image.wcs))) * 3600
-        found[point.difference_run_id] = EpochPictures(stamps, STAMP_PIX * scale)
+        for place in wanted[run_id]:
+            pictures = _pictures(difference, planes, place)
+            if pictures is not None:
+                found[run_id, place.name] = pictures
     return found
+
+
+def _pictures(
+    difference: DifferenceImage, planes: Mapping[str, NDArray[np.float32]], place: Place
+) -> EpochPictures | None:
+    wcs = difference.image.wcs
+    pixel = pixel_position(wcs, difference.image.shape, place.ra, place.dec)
+    if pixel is None:
+        return None
+    empty = has_any(difference.image.mask, MaskPlane.NO_DATA)
+    searched = {"difference": difference.image.data, "score": difference.score_corrected}
+    stamps = {}
+    for kind, plane in {**planes, **searched}.items():
+        hidden = empty if kind in searched else None
+        stamp, mark = cut(plane, *pixel, size_pix=STAMP_PIX, hidden=hidden)
+        stamps[kind] = stamp_png(stamp, kind, mark=mark)
+    scale = float(np.mean(proj_plane_pixel_scales(wcs))) * 3600
+    return EpochPictures(stamps, STAMP_PIX * scale)
 
 
 def cut(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from astrid_assets.catalog import formats
-from astrid_assets.catalog.epochs import EpochPictures, latest_pictures
+from astrid_assets.catalog.epochs import EpochPictures, Place, epoch_pictures
 from astrid_assets.catalog.figures import light_curve_png
 from astrid_assets.catalog.lightcurve import LightCurvePoint
 from astrid_assets.catalog.listing import TransientEntry, entries
@@ -63,7 +63,7 @@ def collect_report(
     with database.read() as session:
         exposures = _observations(session, nights, tile)
         ids = {row.id for row in exposures}
-        shown: list[TransientSection] = []
+        shown: list[tuple[TransientEntry, tuple[LightCurvePoint, ...]]] = []
         n_single = n_confirmed = 0
         is_uncalibrated = False
         for entry in entries(session):
@@ -74,7 +74,8 @@ def collect_report(
             n_confirmed += entry.confirmation == "confirmed"
             n_single += entry.confirmation != "confirmed"
             if len(shown) < settings.max_transients:
-                shown.append(_section(session, store, entry, points, settings))
+                shown.append((entry, points))
+        pictures = _pictures(session, store, shown, settings)
         judged = judged_candidates(session, [row.id for row in exposures])
         everything = [item for row in exposures for item in judged[row.id]]
         lines = [
@@ -96,7 +97,9 @@ def collect_report(
             is_synthetic=any(row.is_synthetic for row in exposures),
             is_uncalibrated=is_uncalibrated,
             numbers=tuple((label, str(value)) for label, value in numbers.items()),
-            transients=tuple(shown),
+            transients=tuple(
+                _section(session, entry, points, pictures, settings) for entry, points in shown
+            ),
             exposure_columns=EXPOSURE_COLUMNS,
             exposures=tuple(lines),
             rejections=rejections(session, everything, max_examples=settings.max_examples),
@@ -136,18 +139,34 @@ def _notes(counts: Status, n_left_out: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _section(
+def _pictures(
     session: Session,
     store: ObjectStore,
+    shown: Sequence[tuple[TransientEntry, tuple[LightCurvePoint, ...]]],
+    settings: ReportSettings,
+) -> dict[tuple[str, str], EpochPictures]:
+    wanted: dict[str, list[Place]] = {}
+    for entry, points in shown:
+        for point in points[-settings.max_epochs :]:
+            place = Place(entry.name, entry.ra, entry.dec)
+            wanted.setdefault(point.difference_run_id, []).append(place)
+    return epoch_pictures(session, store, wanted)
+
+
+def _section(
+    session: Session,
     entry: TransientEntry,
     points: Sequence[LightCurvePoint],
+    pictures: Mapping[tuple[str, str], EpochPictures],
     settings: ReportSettings,
 ) -> TransientSection:
     shown = list(points)[-settings.max_epochs :]
-    pictures = latest_pictures(session, store, shown, ra=entry.ra, dec=entry.dec)
     scores = _scores(session, UUID(entry.id))
-    epochs = tuple(_epoch(session, point, scores, pictures) for point in shown)
-    widths = [picture.width_arcsec for picture in pictures.values()]
+    own = [pictures.get((point.difference_run_id, entry.name)) for point in shown]
+    epochs = tuple(
+        _epoch(session, point, scores, picture) for point, picture in zip(shown, own, strict=True)
+    )
+    widths = [picture.width_arcsec for picture in own if picture is not None]
     return TransientSection(
         name=entry.name,
         aliases=entry.aliases,
@@ -220,7 +239,7 @@ def _epoch(
     session: Session,
     point: LightCurvePoint,
     scores: dict[str, float],
-    pictures: dict[str, EpochPictures],
+    picture: EpochPictures | None,
 ) -> Epoch:
     observation = session.get_one(Observation, UUID(point.observation_id))
     remarks = []
@@ -230,7 +249,6 @@ def _epoch(
     if point.observation_id not in scores:
         remarks.append("no detection of its own")
     remarks += [flag for flag in point.flags if flag != "uncalibrated"]
-    picture = pictures.get(point.difference_run_id)
     return Epoch(
         when_utc=formats.utc_text(point.mjd_mid_tai),
         band=point.band,
