@@ -39,7 +39,9 @@ def find_candidates(
     shapes = {image.shape for image in (difference.image, science, reference_on_science)}
     if len(shapes) > 1:
         raise ValueError(f"difference, science and reference must share one shape, got {shapes}")
-    peaks = extract_peaks(difference.score_corrected, threshold_sigma=settings.threshold_sigma)
+    peaks = extract_peaks(
+        difference.score_corrected, difference.psf_flux, threshold_sigma=settings.threshold_sigma
+    )
     if len(peaks) == 0:
         return ()
     ratio = 1.0 if flux_ratio is None else flux_ratio

@@ -29,6 +29,7 @@ _SHARES = {
 }
 _BLEND_FWHM = 1.5
 _DIPOLE_FWHM = 2.0
+_BESIDE_FWHM = 1.5
 
 
 def measure(
@@ -125,6 +126,8 @@ def _on_stamps(
     }
     bits = np.bitwise_or.reduce(np.where(near, mask, np.uint32(0)), axis=(1, 2))
     out["mask_bits"] = bits.astype(np.int64)
+    rays = (mask & np.uint32(plane_bits(MaskPlane.COSMIC_RAY))) != 0
+    out["is_beside_cosmic_ray"] = (rays & (radius <= _BESIDE_FWHM * fwhm)).any(axis=(1, 2))
     out["is_saturated"] = (bits & plane_bits(MaskPlane.SATURATED)) != 0
     out["is_edge"] = (bits & plane_bits(MaskPlane.NO_DATA, MaskPlane.EDGE)) != 0
     out["is_flux_masked"] = (bits & plane_bits(*UNUSABLE, reference=False)) != 0

@@ -15,14 +15,16 @@ _DEBLEND_LEVELS = 32
 _DEBLEND_CONTRAST = 0.02
 _PIXEL_STACK = 3_000_000
 _SUB_OBJECTS = 20_000
-_STEPS_PIX = (0.5, 0.25, 0.1)
+_STEPS_PIX = (1.0, 0.5, 0.25, 0.1)
+_REACH_PIX = 1.5
+_STRAYED = 0.75
 
 
 @dataclass(frozen=True)
 class Peaks:
     """Peaks in (y, x) order of their fitted positions; arrays of length n.
 
-    x, y: where the interpolated |score| is largest, pixels. significance: |score| there.
+    x, y: where the interpolated |PSF flux| is largest, pixels. significance: |score| there.
     is_negative: sign. length, width: rms axes of the pixels beyond the threshold, pixels.
     """
 
@@ -37,15 +39,31 @@ class Peaks:
         return len(self.x)
 
 
-def extract_peaks(score_corrected: NDArray[np.float32], *, threshold_sigma: float) -> Peaks:
-    """Return every peak of either sign beyond `threshold_sigma` (SEP, deblended)."""
+def extract_peaks(
+    score_corrected: NDArray[np.float32],
+    psf_flux: NDArray[np.float32],
+    *,
+    threshold_sigma: float,
+) -> Peaks:
+    """Return every peak of either sign beyond `threshold_sigma` (SEP, deblended).
+
+    Positions are those of the PSF flux's maximum: the maximum of the likelihood, which the
+    position-dependent noise in score_corrected would displace on a galaxy. Where that strays off
+    the peak (masks make the flux map uneven) the peak pixel itself is kept.
+    """
     parts = []
     for sign in (1.0, -1.0):
         signed = np.ascontiguousarray(score_corrected * np.float32(sign))
         if not np.any(signed > threshold_sigma):
             continue
         found = _extract(signed, threshold_sigma)
-        x, y, value = refine(signed, found["xpeak"], found["ypeak"])
+        x, y = refine(psf_flux, found["xpeak"], found["ypeak"], sign=sign)
+        value = interpolated(signed, x, y)
+        at_pixel = signed[found["ypeak"], found["xpeak"]].astype(float)
+        strayed = value < _STRAYED * at_pixel
+        x = np.where(strayed, found["xpeak"], x)
+        y = np.where(strayed, found["ypeak"], y)
+        value = np.where(strayed, at_pixel, value)
         negative = np.full(len(x), sign < 0)
         parts.append((x, y, value, negative, found["a"].astype(float), found["b"].astype(float)))
     if not parts:
@@ -57,27 +75,32 @@ def extract_peaks(score_corrected: NDArray[np.float32], *, threshold_sigma: floa
 
 
 def refine(
-    signed: NDArray[np.float32], x_peak: NDArray[np.integer], y_peak: NDArray[np.integer]
-) -> tuple[Floats, Floats, Floats]:
-    """Return (x, y, value) of the maximum of the interpolated map within a pixel of each peak.
+    psf_flux: NDArray[np.float32],
+    x_peak: NDArray[np.integer],
+    y_peak: NDArray[np.integer],
+    *,
+    sign: float,
+) -> tuple[Floats, Floats]:
+    """Return (x, y) of the extremum of the interpolated map within 1.5 pixels of each peak.
 
-    A maximum of the matched-filter map is the maximum-likelihood position of a point source.
     Quadratic steps on an ever finer stencil of the band-limited interpolation.
     """
     x, y = np.asarray(x_peak, float), np.asarray(y_peak, float)
     start_x, start_y = x, y
-    top, right = (float(n - 1) for n in signed.shape)
+    top, right = (float(n - 1) for n in psf_flux.shape)
     offset = np.array([-1.0, 0.0, 1.0])
     for step in _STEPS_PIX:
-        around = interpolated(
-            signed,
+        around = sign * interpolated(
+            psf_flux,
             x[:, None, None] + step * offset[None, None, :],
             y[:, None, None] + step * offset[None, :, None],
         )
         dx, dy = _quadratic_maximum(around)
-        x = np.clip(x + step * dx, np.maximum(start_x - 1, 0), np.minimum(start_x + 1, right))
-        y = np.clip(y + step * dy, np.maximum(start_y - 1, 0), np.minimum(start_y + 1, top))
-    return x, y, interpolated(signed, x, y)
+        low, high = np.maximum(start_x - _REACH_PIX, 0), np.minimum(start_x + _REACH_PIX, right)
+        x = np.clip(x + step * dx, low, high)
+        low, high = np.maximum(start_y - _REACH_PIX, 0), np.minimum(start_y + _REACH_PIX, top)
+        y = np.clip(y + step * dy, low, high)
+    return x, y
 
 
 def _quadratic_maximum(around: Floats) -> tuple[Floats, Floats]:

@@ -15,6 +15,7 @@ class CandidateSettings:
 
     threshold_sigma: of score_corrected, both signs.
     max_*_share: largest share of the flux weight that may lie on pixels of that plane.
+    max_ellipticity_beside_cosmic_ray: with a cosmic-ray pixel within 1.5 FWHM.
     max_dipole_ratio: strongest opposite score nearby over the candidate's own (counts only where
         the opposite peak itself exceeds `dipole_sigma`).
     min_positive_pixel_fraction: weighted share of pixels of the candidate's sign.
@@ -27,6 +28,7 @@ class CandidateSettings:
     max_saturated_share: float = 0.005
     max_no_data_share: float = 0.2
     max_cosmic_ray_share: float = 0.1
+    max_ellipticity_beside_cosmic_ray: float = 0.35
     max_bad_share: float = 0.1
     max_masked_fraction: float = 0.2
     max_dipole_ratio: float = 0.5
@@ -82,6 +84,12 @@ RULES: tuple[Rule, ...] = (
         "cosmic-ray pixels in the footprint",
         _of("cosmic_ray_share"),
         _above("max_cosmic_ray_share"),
+    ),
+    Rule(
+        "cosmic_ray_track",
+        "elongated beside cosmic-ray pixels: the rest of a track",
+        lambda m: m["ellipticity"] if m["is_beside_cosmic_ray"] else None,
+        _above("max_ellipticity_beside_cosmic_ray"),
     ),
     Rule(
         "bad_pixel",

@@ -13,6 +13,10 @@ from astrid_assets.imaging.resample import world_to_pixel
 from astrid_resources.images import Image, KnownFailure
 
 FloatColumn = NDArray[np.float64]
+_POSITION_FLOOR_PIX = 0.1
+_FLUX_FLOOR = 0.05
+_POSITION_ERROR_FLOOR_PIX = 0.001
+_HUBER = 1.5
 
 
 class TooFewMatchesError(KnownFailure):
@@ -41,8 +45,8 @@ class StarMatch:
 
     shift_x_pix, shift_y_pix: to be added to the reference pixel position that the two WCS give.
     flux_ratio: F_r / F_n, reference counts over science counts of a star.
-    astrometric_noise_*_pix: rms registration error per axis: intrinsic scatter beyond the stars'
-        own position errors, and the error of the shift itself.
+    astrometric_noise_*_pix: rms registration error per axis: robust intrinsic scatter beyond the
+        stars' own position errors, and the error of the shift itself.
     psf_error: typical fractional misfit of the two PSF models at the stars, beyond noise.
     x, y, flux: the stars on the science image (pixels, science counts).
     """
@@ -156,11 +160,12 @@ def _summary(
          np.hypot(fits.y_error, fits_reference.y_error)], axis=1,
     )  # fmt: skip
     log_ratio = np.log(fits_reference.flux[use] / fits.flux[use])
-    kept = _unclipped(log_ratio) & _unclipped(delta[use, 0]) & _unclipped(delta[use, 1])
+    kept = _unclipped(log_ratio, floor=_FLUX_FLOOR)
+    for axis in (0, 1):
+        kept &= _unclipped(delta[use, axis], floor=_POSITION_FLOOR_PIX)
     use = use.copy()
-    use[np.flatnonzero(use)[~kept]] = False
-    if use.sum() < settings.n_stars_min:
-        raise _too_few(int(use.sum()), settings)
+    if kept.sum() >= max(settings.n_stars_min, kept.size / 2):
+        use[np.flatnonzero(use)[~kept]] = False
     shift, noise = zip(
         *(_mean_and_noise(delta[use, axis], error[use, axis]) for axis in (0, 1)), strict=True
     )
@@ -190,19 +195,31 @@ def _summary(
     )
 
 
-def _unclipped(values: FloatColumn) -> NDArray[np.bool_]:
-    """Return which values lie within four robust sigmas of the median."""
+def _unclipped(values: FloatColumn, *, floor: float) -> NDArray[np.bool_]:
+    """Return which values lie within four robust sigmas (more for few values) of the median."""
     middle = np.median(values)
     spread = 1.4826 * np.median(np.abs(values - middle))
-    return np.abs(values - middle) <= 4 * spread + 1e-3
+    return np.abs(values - middle) <= 4 * spread * (1 + 4 / values.size) + floor
 
 
 def _mean_and_noise(delta: FloatColumn, error: FloatColumn) -> tuple[float, float]:
-    """Return the weighted mean and the rms registration noise left beyond the stars' errors."""
+    """Return a robust mean and the rms registration noise left beyond the stars' errors.
+
+    The intrinsic scatter is the one that makes the robust scatter of the standardised deviations
+    1; a star of high proper motion neither draws the mean (Huber weights) nor raises the scatter.
+    """
+    floor2 = _POSITION_ERROR_FLOOR_PIX**2
+    mean = float(np.median(delta))
     intrinsic2 = 0.0
-    for _ in range(5):
-        weight = 1 / (error**2 + intrinsic2 + 1e-6)
+    for _ in range(10):
+        low, high = 0.0, 4.0
+        for _ in range(40):
+            middle = 0.5 * (low + high)
+            z = np.abs(delta - mean) / np.sqrt(error**2 + floor2 + middle**2)
+            low, high = (middle, high) if 1.4826 * np.median(z) > 1 else (low, middle)
+        intrinsic2 = low**2
+        total2 = error**2 + floor2 + intrinsic2
+        z = np.abs(delta - mean) / np.sqrt(total2)
+        weight = np.minimum(1, _HUBER / np.maximum(z, 1e-9)) / total2
         mean = float(np.sum(weight * delta) / weight.sum())
-        excess = np.sum(weight * ((delta - mean) ** 2 - error**2)) / weight.sum()
-        intrinsic2 = max(float(excess), 0.0)
     return mean, float(np.sqrt(intrinsic2 + 1 / weight.sum()))
