@@ -38,6 +38,7 @@ def candidate_rows(
             "id": candidate_id(difference_run_id, candidate.rank),
             "difference_run_id": difference_run_id,
             "observation_id": observation.id,
+            "is_flux_masked": candidate.masked_fraction > 0,
             "mjd_mid": observation.mjd_mid,
             "filter_band": observation.filter_band,
             "flux_njy": None if scale is None else candidate.flux * scale,

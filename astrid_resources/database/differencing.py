@@ -275,6 +275,9 @@ class Candidate(Identified, Timestamped, NightTile, SkyPosition, Produced, Base)
     positive_pixel_fraction: Mapped[float | None] = col.real(
         "fraction of positive pixels in the footprint", interval=col.FRACTION
     )
+    dipole_ratio: Mapped[float | None] = col.real(
+        "strongest opposite score close by over its own", interval=col.NOT_NEGATIVE
+    )
     nearest_reference_distance_arcsec: Mapped[float | None] = col.real(
         "distance to the nearest reference source",
         unit="arcsec",
@@ -286,6 +289,10 @@ class Candidate(Identified, Timestamped, NightTile, SkyPosition, Produced, Base)
     )
     nearest_reference_is_star: Mapped[bool | None] = col.flag(
         "the nearest reference source is a star", default=None
+    )
+    reference_star_flux_ratio: Mapped[float | None] = col.real(
+        "absolute flux over that of the reference star it may be a residual of",
+        interval=col.NOT_NEGATIVE,
     )
     status: Mapped[CandidateStatus] = col.choice(
         CandidateStatus, "how far it came", default=CandidateStatus.NEW
