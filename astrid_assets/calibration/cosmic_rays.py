@@ -26,7 +26,7 @@ class CosmicRaySettings:
     fwhm_min_pix, fwhm_max_pix: the FWHM used by the star test is held within these.
     """
 
-    threshold_sigma: float = 4.5
+    threshold_sigma: float = 5.0
     neighbour_fraction: float = 0.3
     contrast_min: float = 5.0
     star_ratio: float = 0.8

@@ -35,7 +35,7 @@ class GradingSettings:
     ellipticity: Limits = (0.15, 0.25, 0.45)
     masked_fraction: Limits = (0.1, 0.3, 0.7)
     psf_residual: Limits = (0.05, 0.1, 0.3)
-    sky_gradient_sigma: Limits = (2.0, 10.0, 100.0)
+    sky_gradient_sigma: Limits = (5.0, 20.0, 200.0)
     blank_median_off: Limits = (0.1, 0.2, 0.5)
     blank_std_off: Limits = (0.05, 0.1, 0.3)
     variance_off: Limits = (0.1, 0.5, 3.0)
