@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,12 +46,20 @@ def postgresql_url(postgresql_server: Any, postgresql_template: str) -> str:
     return str(postgresql_server.get_uri(name))
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file that others are copied from."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.sqlite"
+    Database(f"sqlite:///{path}").upgrade()
+    return path
+
+
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     """The URL of a fresh migrated SQLite database."""
-    url = f"sqlite:///{tmp_path / 'astrid.sqlite'}"
-    Database(url).upgrade()
-    return url
+    path = tmp_path / "astrid.sqlite"
+    shutil.copyfile(sqlite_template, path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

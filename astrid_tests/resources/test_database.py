@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,18 @@ import pytest
 import sqlalchemy as sa
 
 from astrid_resources.database import (
+    Candidate,
     Database,
     Observation,
     SchemaError,
     Survey,
     SystemConfig,
+    load_partition,
     upsert,
 )
 from astrid_resources.identity import UnstorableValueError
-from astrid_tests.resources.rows import SURVEY_ID, add_observations, observation
+from astrid_tests.resources.rows import NIGHT, SURVEY_ID, TILE, add_observations, observation
+from astrid_tests.resources.workers import commit, count, together, upgrade
 
 
 def test_passwords_are_hidden():
@@ -172,41 +174,31 @@ def test_two_rows_of_one_id_are_refused(database: Database):
         upsert(session, "surveys", [{"id": SURVEY_ID, "name": n} for n in "ab"])
 
 
-def _count(url: str, n: int) -> None:
-    database = Database(url)
-    for _ in range(n):
-        with database.session() as session:
-            config = session.scalars(sa.select(SystemConfig).with_for_update()).one()
-            config.value = config.value + 1
-    database.dispose()
-
-
-def _upgrade(url: str) -> None:
-    Database(url).upgrade()
-
-
-def _together(target: Any, *args: Any) -> None:
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=target, args=args) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(120)
-    assert [worker.exitcode for worker in workers] == [0] * 3
-
-
 def test_many_processes_write_without_a_lock_error(database: Database, database_url: str):
     with database.session() as session:
         session.add(SystemConfig(key="count", value=0))
-    _together(_count, database_url, 25)
+    together(count, (database_url, 40), (database_url, 40))
     with database.read() as session:
-        assert session.scalars(sa.select(SystemConfig.value)).one() == 75
+        assert session.scalars(sa.select(SystemConfig.value)).one() == 80
 
 
 def test_many_processes_upgrade_a_new_database_at_once(tmp_path: Path):
     url = f"sqlite:///{tmp_path / 'new.sqlite'}"
-    _together(_upgrade, url)
+    together(upgrade, (url,), (url,), (url,))
     assert Database(url).is_current_schema()
+
+
+def test_two_processes_commit_one_partition_whole(database: Database, database_url: str):
+    with database.session() as session:
+        add_observations(session, "a")
+    together(commit, (database_url, 2, 8), (database_url, 5, 8))
+    with database.read() as session:
+        n_candidates = len(session.scalars(sa.select(Candidate)).all())
+        (product,) = load_partition(
+            session, asset="difference_images", night=NIGHT, tile=TILE
+        ).products
+    assert n_candidates in {2, 5}
+    assert len(product.rows["candidates"]) == n_candidates
 
 
 def test_readers_do_not_wait_for_a_writer(database: Database):
