@@ -1,15 +1,16 @@
 """Dagster: the asset checks, made from the declared limits and from the recorded verdicts."""
 
-from __future__ import annotations
-
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
+from astrid_assets.catalog.parity import row_parity
 from astrid_assets.limits import BLOCKING, EXPOSURES_LEFT, LIMITS
 from astrid_assets.metadata import table
 from astrid_assets.observations import labels_of, observations_by_id
-from astrid_assets.partitions import NIGHT_TILE, TILES
+from astrid_assets.partitions import NIGHT_TILE, TILES, split_key
 from astrid_assets.quality import Finding, Judgement, Limit, judge_all
 from astrid_assets.stage import Partition
 from astrid_resources.dagster_resources import DatabaseResource
@@ -17,20 +18,21 @@ from astrid_resources.database.connection import Database
 from astrid_resources.database.replace import load_partition
 from astrid_resources.products import PartitionProducts, Verdict
 
+_PREVIEW_NOTE = "Specifying a partitions_def on an AssetCheckSpec is currently in preview"
 TILE_ASSETS = frozenset({"reference_images"})
 
 
 def build_checks() -> list[dg.AssetChecksDefinition]:
     """Return every asset check of the graph."""
-    checks = [_limit_check(limit) for limit in LIMITS]
-    checks += [_exposures_left_check(asset) for asset in EXPOSURES_LEFT]
-    return [*checks, _row_parity_check()]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _PREVIEW_NOTE, dg.PreviewWarning)
+        checks = [_limit_check(limit) for limit in LIMITS]
+        checks += [_exposures_left_check(asset) for asset in EXPOSURES_LEFT]
+        return [*checks, _row_parity_check()]
 
 
 def partition_for(context: dg.AssetCheckExecutionContext, asset: str) -> Partition:
     """Return the night and tile of the running check."""
-    from astrid_assets.partitions import split_key
-
     if asset in TILE_ASSETS:
         return Partition(None, context.partition_key)
     night, tile = split_key(context.partition_key)
@@ -89,7 +91,7 @@ def check_result(findings: Sequence[Finding], *, is_blocking: bool) -> dg.AssetC
     """
     n_failed = sum(f.judgement is Judgement.FAILED for f in findings)
     n_without = sum(f.judgement is Judgement.NO_VERDICT for f in findings)
-    metadata: dict[str, object] = {
+    metadata: dict[str, Any] = {
         "n_judged": len(findings) - n_without,
         "n_failed": n_failed,
         "n_no_verdict": n_without,
@@ -151,8 +153,6 @@ def _exposures_left_check(asset: str) -> dg.AssetChecksDefinition:
 
 
 def _row_parity_check() -> dg.AssetChecksDefinition:
-    from astrid_assets.catalog.parity import row_parity
-
     @dg.asset_check(
         asset="transients",
         name="row_parity",
@@ -162,8 +162,8 @@ def _row_parity_check() -> dg.AssetChecksDefinition:
     def check(
         context: dg.AssetCheckExecutionContext, database: DatabaseResource
     ) -> dg.AssetCheckResult:
-        partition = partition_for(context, "transients")
-        parity = row_parity(database.database, night=partition.night, tile=partition.tile)
+        night, tile = split_key(context.partition_key)
+        parity = row_parity(database.database, night=night, tile=tile)
         return dg.AssetCheckResult(
             passed=not parity.differences,
             severity=dg.AssetCheckSeverity.WARN,

@@ -1,7 +1,5 @@
 """The only place where everything meets: what Dagster loads."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,20 +16,27 @@ from astrid_assets.exposures.sensors import delivered_files, new_observations
 from astrid_assets.exposures.surveys_resource import SurveysResource
 from astrid_assets.jobs import JOBS
 from astrid_assets.reference.assets import current_reference_spec, reference_images
-from astrid_assets.reference.sensors import promoted_references
+from astrid_assets.reference.sensors import missing_references, promoted_references
 from astrid_assets.schedules import SCHEDULES
 from astrid_assets.training.assets import model_evaluation, training_set, unet_model
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.io_managers import ProductsIOManager
+from astrid_resources.model_registry import MLflowTracking
+from astrid_resources.settings import Settings
 
 
 def default_resources() -> dict[str, Any]:
     """Return the resources by key, all from the settings of this installation."""
+    settings = Settings()
     database, object_store = DatabaseResource(), ObjectStoreResource()
     return {
         "database": database,
         "object_store": object_store,
         "surveys": SurveysResource(),
+        "mlflow": MLflowTracking(
+            tracking_uri=settings.mlflow_tracking_uri,
+            artifact_location=str(settings.home / "mlflow"),
+        ),
         "products_io": ProductsIOManager(database=database, objects=object_store),
     }
 
@@ -57,7 +62,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
         ],
         asset_checks=build_checks(),
         jobs=JOBS,
-        sensors=[delivered_files, new_observations, promoted_references],
+        sensors=[delivered_files, new_observations, missing_references, promoted_references],
         schedules=SCHEDULES,
         resources={**default_resources(), **(resource_overrides or {})},
         executor=dg.in_process_executor,

@@ -1,6 +1,4 @@
-"""Dagster: the jobs. One run of `night_chain` is one night and tile, raw to catalog, one process."""
-
-from __future__ import annotations
+"""Dagster: the jobs; one run of `night_chain` is one night and tile, raw to catalog."""
 
 import dagster as dg
 

@@ -31,10 +31,7 @@ def pictures(named: Mapping[str, bytes]) -> dict[str, dg.MetadataValue]:
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
     """Return `rows` (equal keys) as a table of the UI; numbers keep four significant digits."""
-    records = [
-        dg.TableRecord({key: _shown(value) for key, value in row.items()})  # type: ignore[arg-type]
-        for row in rows
-    ]
+    records = [dg.TableRecord({key: _shown(value) for key, value in row.items()}) for row in rows]
     columns = [dg.TableColumn(key, _column_type(key, rows)) for key in (rows[0] if rows else ())]
     return dg.MetadataValue.table(records=records, schema=dg.TableSchema(columns=columns))
 

@@ -40,16 +40,14 @@ def observations_by_id(
 
 
 def labels_of(observations: Iterable[Observation]) -> dict[UUID | None, str]:
-    """Return each exposure's name for people: the survey's id, with its detector where it has one."""
+    """Return each exposure's name for people: the survey's id and the detector, if any."""
     return {
         row.id: f"{row.observation_id}/{row.detector}" if row.detector else row.observation_id
         for row in observations
     }
 
 
-def loaded_products(
-    database: Database, asset: str, partition: Partition
-) -> Mapping[str, Product]:
+def loaded_products(database: Database, asset: str, partition: Partition) -> Mapping[str, Product]:
     """Return the current products of a partition by product id, with their rows."""
     with database.read() as session:
         products = load_partition(session, asset=asset, night=partition.night, tile=partition.tile)

@@ -1,7 +1,5 @@
 """Dagster: what happens by the clock."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ Log = Callable[[str], None]
 class Partition:
     """A night (ISO date) and tile; None where an asset has no such dimension."""
 
-    night: Any
+    night: date | None
     tile: str | None
 
 

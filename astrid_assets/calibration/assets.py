@@ -1,7 +1,5 @@
 """Dagster: calibrated exposures of a night and tile."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import dagster as dg
@@ -70,7 +68,7 @@ def calibrated_exposures(
                 "grade": calibration.grade.value,
                 "is_resampled": calibration.image.meta.is_resampled,
             },
-            rows={"preprocess_runs": (completed_row(task.observation_id, calibration, stored),)},
+            rows={"preprocess_runs": (completed_row(observation.id, calibration, stored),)},
             failures=() if calibration.passed else calibration.reasons,
         )
 
@@ -85,7 +83,7 @@ def calibrated_exposures(
         existing=loaded_products(opened, CODE.asset, partition),
         log=context.log.info,
         on_outcome=lambda task, outcome: Content(
-            rows={"preprocess_runs": (failed_row(task.observation_id, outcome),)}
+            rows={"preprocess_runs": (failed_row(rows[task.observation_id].id, outcome),)}
         ),
     )
     metadata = products_metadata(products, labels=labels, metrics=SHOWN)

@@ -1,7 +1,5 @@
 """Dagster: candidates of a night and tile, the rejected ones with the rule that rejected them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import asdict
 

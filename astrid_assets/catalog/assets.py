@@ -1,16 +1,14 @@
 """Dagster: a partition's detections brought into the catalog of transients."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import dagster as dg
 
 from astrid_assets.catalog.listing import find_transient
 from astrid_assets.catalog.update import CatalogSettings, CatalogUpdate, update_catalog
-from astrid_assets.declared import OWNERS, PRODUCTS_IO, partition_of, result
+from astrid_assets.declared import OWNERS, PRODUCTS_IO, result
 from astrid_assets.metadata import table
-from astrid_assets.partitions import NIGHT_TILE
+from astrid_assets.partitions import NIGHT_TILE, split_key
 from astrid_assets.stage import StageCode
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.database.connection import Database
@@ -41,12 +39,13 @@ def transients(
     A function of every current detection of the region, across tiles and nights: the order in
     which partitions are run does not matter.
     """
-    partition, opened = partition_of(context), database.database
+    night, tile = split_key(context.partition_key)
+    opened = database.database
     update = update_catalog(
         opened,
         object_store.store,
-        night=partition.night,
-        tile=partition.tile,
+        night=night,
+        tile=tile,
         settings=SETTINGS,
     )
     was_searched = bool(detections.products)
@@ -59,7 +58,7 @@ def transients(
         code_version=CODE.code_version,
         inputs=tuple(p.product_id for p in detections.products),
     )
-    products = PartitionProducts(CODE.asset, partition.night, partition.tile, (product,))
+    products = PartitionProducts(CODE.asset, night, tile, (product,))
     entries = _entries(opened, update)
     extra = {"transients": table(entries)} if entries else {}
     return result(products, {**_metrics(update), **extra})

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,14 +82,14 @@ def demo(
 def _deliver(pipeline: Pipeline, *, synthetic: bool, quiet: bool) -> tuple[Path, bool]:
     """Return the drop folder with the frames in it, and whether they are synthetic."""
     from astrid_assets.cli.demo_frames import deliver_real, deliver_synthetic
-    from astrid_assets.exposures.demo_data import DemoDataError
+    from astrid_assets.exposures.demo_data import DemoFramesUnavailableError
 
     drop = pipeline.settings.drop_folder
     if not synthetic:
         try:
             with _step("ten DECam frames, verified by sha256", quiet=quiet):
                 deliver_real(drop, data=pipeline.settings.data)
-        except DemoDataError as problem:
+        except DemoFramesUnavailableError as problem:
             if not quiet:
                 say(f"The real frames cannot be had: {problem.message}")
                 say("Going on with the SYNTHETIC sky: made by AstrID, not observed.")
@@ -99,7 +100,7 @@ def _deliver(pipeline: Pipeline, *, synthetic: bool, quiet: bool) -> tuple[Path,
     return drop, True
 
 
-def _of_demo(pipeline: Pipeline, *, is_synthetic: bool) -> list[tuple[object, str]]:
+def _of_demo(pipeline: Pipeline, *, is_synthetic: bool) -> list[tuple[date, str]]:
     from astrid_assets.cli.demo_frames import demo_partitions
 
     return demo_partitions(pipeline.database, is_synthetic=is_synthetic)

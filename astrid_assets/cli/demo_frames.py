@@ -30,12 +30,12 @@ _OLD_TIME_S = 1_000_000_000
 def deliver_real(drop: Path, *, data: Path | None) -> tuple[Path, ...]:
     """Copy the ten verified frames into the drop folder; a frame that is there already stays.
 
-    Raises DemoDataError where a frame can be had neither from disk nor from the network.
+    Raises DemoFramesUnavailableError where a frame is neither on disk nor to be downloaded.
     """
     folder = drop / REAL_SURVEY
     folder.mkdir(parents=True, exist_ok=True)
     delivered = []
-    for frame in demo_frames(data=data):
+    for frame in demo_frames(data_folder=data):
         target = folder / frame.name
         if not target.exists() or sha256_file(target) != sha256_file(frame):
             part = target.with_name(target.name + ".part")

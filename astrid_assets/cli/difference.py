@@ -1,4 +1,4 @@
-"""`astrid difference`: one science and one reference image at hand, without Dagster or a database."""
+"""`astrid difference`: two images at hand, without Dagster or a database."""
 
 from __future__ import annotations
 

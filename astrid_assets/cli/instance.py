@@ -52,17 +52,26 @@ def run_job(
     partition_key: str | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """Execute a job in this process on the persistent instance; a failed step is no exception."""
+    """Execute a job in this process on the persistent instance; a failed step is no exception.
+
+    Its log goes to the instance, where the UI shows it, and not to the terminal.
+    """
     return definitions.resolve_job_def(job).execute_in_process(
-        instance=instance, partition_key=partition_key, raise_on_error=False, tags=dict(tags or {})
+        instance=instance,
+        partition_key=partition_key,
+        raise_on_error=False,
+        tags=dict(tags or {}),
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
 
 
 def failures(result: dg.ExecuteInProcessResult) -> list[str]:
-    """Return a line for each failed step of a run."""
+    """Return a line for each failed step of a run: the step and the error that caused it."""
     lines = []
     for event in result.all_events:
         if event.is_step_failure:
-            data: Any = event.step_failure_data
-            lines.append(f"{event.step_key}: {data.error.message.strip() if data.error else ''}")
+            error: Any = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            lines.append(f"{event.step_key}: {error.message.strip() if error else 'no reason'}")
     return lines

@@ -79,14 +79,12 @@ class Pipeline:
     ) -> RunOutcome:
         definitions = build_defs(overrides)
         result = run_job(definitions, self.instance, job, partition_key=partition)
-        return RunOutcome(
-            job, partition, result.run_id, result.success, tuple(failures(result))
-        )
+        return RunOutcome(job, partition, result.run_id, result.success, tuple(failures(result)))
 
 
 @contextmanager
 def open_pipeline(settings: Settings | None = None) -> Iterator[Pipeline]:
-    """Yield the installation under ASTRID_HOME, its schema up to date; Dagster logs to its store."""
+    """Yield the installation under ASTRID_HOME, its schema up to date."""
     settings = settings or Settings()
     settings.home.mkdir(parents=True, exist_ok=True)
     logging.getLogger("dagster").setLevel(logging.ERROR)

@@ -117,15 +117,6 @@ def status(as_json: Json = False) -> None:
         say(f"  {'reference':28} {line}")
     say_table("nights and tiles", partitions)
     say_table("products", [vars(entry) for entry in found.assets])
-    say_table(
-        "quarantine",
-        [
-            {
-                "file": entry.name,
-                "reason": entry.reason_code,
-                "why": entry.reason,
-                "deliveries": entry.n_deliveries,
-            }
-            for entry in found.quarantine
-        ],
-    )
+    say(f"quarantine: {len(found.quarantine) or 'empty'}")
+    for entry in found.quarantine:
+        say(f"  {entry.name} ({entry.n_deliveries} x) {entry.reason_code}: {entry.reason}")

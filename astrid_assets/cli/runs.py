@@ -75,9 +75,7 @@ def upgrade() -> None:
     say(f"{settings.home} is ready: {database!r}")
 
 
-def _tell(
-    outcome: RunOutcome, *, as_json: bool, extra: dict[str, object] | None = None
-) -> None:
+def _tell(outcome: RunOutcome, *, as_json: bool, extra: dict[str, object] | None = None) -> None:
     if as_json:
         say_json({**asdict(outcome), **(extra or {})})
     else:

@@ -1,7 +1,5 @@
 """Dagster: scored candidates of a night and tile, and the completeness of this very partition."""
 
-from __future__ import annotations
-
 import io
 import time
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Dagster: difference images of a night and tile against the promoted reference."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from uuid import UUID
 

@@ -1,19 +1,21 @@
 """Dagster: the `ingest` of delivered files, and the partition's exposures chosen from the store."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
+from typing import Any
+from uuid import UUID
 
 import dagster as dg
-from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 
 from astrid_assets.declared import OWNERS, PRODUCTS_IO, partition_of, result
+from astrid_assets.exposures.arrivals import raw_inputs
 from astrid_assets.exposures.ingest import ingest_folder
 from astrid_assets.exposures.surveys_resource import SurveysResource
 from astrid_assets.metadata import products_metadata, table
 from astrid_assets.observations import current_observations, labels_of, loaded_products
 from astrid_assets.partitions import NIGHT_TILE
 from astrid_assets.stage import Content, StageCode, Task, run_stage
+from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
+from astrid_resources.database import Observation
 from astrid_resources.products import PartitionProducts, StoredObject
 
 RAW = StageCode("raw_exposures", "1")
@@ -44,10 +46,11 @@ def ingested_files(
         surveys=surveys.load(),
         log=context.log.info,
     )
-    for line in report.lines():
-        context.log.info(line)
     files = [asdict(entry) for entry in report.quarantined]
-    metadata = {**report.counts(), **({"quarantined_files": table(files)} if files else {})}
+    metadata: dict[str, Any] = {
+        **report.counts(),
+        **({"quarantined_files": table(files)} if files else {}),
+    }
     return dg.MaterializeResult(metadata=metadata)
 
 
@@ -65,7 +68,9 @@ def raw_exposures(
     """The exposures of a night and tile, as they were ingested: chosen from the store alone."""
     partition = partition_of(context)
     opened = database.database
-    observations = {row.id: row for row in current_observations(opened, partition)}
+    observations: dict[UUID | None, Observation] = {
+        row.id: row for row in current_observations(opened, partition)
+    }
 
     def make(task: Task) -> Content:
         row = observations[task.observation_id]
@@ -85,7 +90,7 @@ def raw_exposures(
 
     labels = labels_of(observations.values())
     tasks = [
-        Task(labels[row.id], (str(row.id), row.override_sha256 or ""), row.id)
+        Task(labels[row.id], tuple(filter(None, raw_inputs(row))), row.id)
         for row in observations.values()
     ]
     existing = loaded_products(opened, RAW.asset, partition)

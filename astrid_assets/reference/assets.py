@@ -1,7 +1,5 @@
 """Dagster: candidates for the reference of a tile, and the promoted one as an external asset."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 

@@ -117,7 +117,8 @@ def overlaps(
     centres, radii = _circles(footprints)
     own_centres, own_radii = _circles(own)
     cosine = np.clip(centres @ own_centres.T, -1, 1)
-    return (np.arccos(cosine) <= radii[:, None] + own_radii[None, :]).any(axis=1)
+    touches = np.arccos(cosine) <= radii[:, None] + own_radii[None, :]
+    return np.asarray(touches.any(axis=1))
 
 
 def _circles(

@@ -6,7 +6,7 @@ asset; its data version is the hash over what is promoted in the tile, reported 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
@@ -134,9 +134,9 @@ def _passing(session: Session) -> list[ReferenceImage]:
     return list(session.scalars(query))
 
 
-def _by_tile(rows: sa.ScalarResult[ReferenceImage] | object) -> tuple[TileReferences, ...]:
+def _by_tile(rows: Iterable[ReferenceImage]) -> tuple[TileReferences, ...]:
     tiles: dict[str, list[ReferenceImage]] = {}
-    for row in rows:  # type: ignore[attr-defined]
+    for row in rows:
         tiles.setdefault(row.tile, []).append(row)
     return tuple(
         TileReferences(

@@ -1,14 +1,13 @@
 """Dagster: promotion of references, told to Dagster, and the nights that waited for it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import dagster as dg
 
 from astrid_assets.exposures.surveys_resource import SurveysResource
-from astrid_assets.jobs import night_chain
-from astrid_assets.partitions import partition_key
+from astrid_assets.jobs import night_chain, tile_references
+from astrid_assets.partitions import TILE, TILES, partition_key
+from astrid_assets.reference.due import due_references
 from astrid_assets.reference.promotion import TileReferences, promote, waiting_partitions
 from astrid_assets.reported import observation, reported_version
 from astrid_resources.dagster_resources import DatabaseResource
@@ -60,3 +59,31 @@ def promoted_references(
     if not observations and not requests:
         return dg.SkipReason("no reference was promoted and no night waits for one")
     return dg.SensorResult(run_requests=requests, asset_events=observations)
+
+
+@dg.sensor(
+    job=tile_references,
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts the first reference of a tile as soon as the survey's rule finds enough "
+    "calibrated exposures; later versions follow the weekly refresh.",
+)
+def missing_references(
+    context: dg.SensorEvaluationContext, database: DatabaseResource, surveys: SurveysResource
+) -> dg.SensorResult | dg.SkipReason:
+    """One run per tile and set of inputs, while the tile has no reference of that filter."""
+    opened = database.database
+    if not opened.is_current_schema():
+        return dg.SkipReason("the database has no schema yet: run `astrid upgrade`")
+    due = due_references(opened, surveys.load())
+    if not due:
+        return dg.SkipReason("no tile waits for its first reference")
+    known = set(context.instance.get_dynamic_partitions(TILE))
+    new = sorted(set(due) - known)
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=f"{tile}|{digest}|{CHAIN_VERSION}", partition_key=tile)
+            for tile, digest in due.items()
+        ],
+        dynamic_partitions_requests=[TILES.build_add_request(new)] if new else [],
+    )

@@ -37,7 +37,7 @@ class TrainingConfig(dg.Config):
         if self.n_nights:
             fields = replace(fields, n_nights=self.n_nights)
         if self.side_pix:
-            fields = replace(fields, shape_pix=(self.side_pix, self.side_pix))
+            fields = replace(fields, sides_pix=(self.side_pix,))
         if self.n_steps:
             fit = replace(fit, n_steps=self.n_steps)
         return replace(settings, dataset=replace(settings.dataset, fields=fields), fit=fit)
