@@ -39,7 +39,8 @@ class BlankSky:
 
     median, std: of data / sqrt(variance), with their sampling errors.
     noise_correlation: scatter of PSF fluxes over that of uncorrelated pixels.
-    flux_median_sigma: median PSF flux in units of its scatter (the score's median).
+    flux_median_sigma: median PSF flux in units of its scatter (the score's median), and its
+        sampling error.
     flux_sigma_adu: scatter of PSF fluxes; without enough sky, the one of uncorrelated pixels.
     """
 
@@ -50,6 +51,7 @@ class BlankSky:
     std_error: float | None
     noise_correlation: float | None
     flux_median_sigma: float | None
+    flux_median_error: float | None
     flux_sigma_adu: float
 
 
@@ -69,7 +71,7 @@ def measure_blank_sky(
     blank &= _farther(unusable, settings.unusable_distance_fwhm * fwhm)
     n = int(blank.sum())
     if n < settings.n_pixels_min:
-        return BlankSky(n, None, None, None, None, None, None, white_sigma)
+        return BlankSky(n, None, None, None, None, None, None, None, white_sigma)
     median, std = _centre_and_scatter(image.data[blank] / np.sqrt(image.variance[blank]))
     kernel = psf[::-1, ::-1]
     power = float(np.sum(psf.astype(float) ** 2))
@@ -91,6 +93,7 @@ def measure_blank_sky(
         std_error=_MAD_ERROR * std / n_effective**0.5,
         noise_correlation=correlation,
         flux_median_sigma=score_median / score_std,
+        flux_median_error=_MEDIAN_ERROR * (image.psf.noise_equivalent_area_pix / n) ** 0.5,
         flux_sigma_adu=float(np.median(flux_noise[inner])) * correlation,
     )
 

@@ -131,6 +131,7 @@ def _metrics(
         blank_median_error=blank.median_error,
         blank_std_error=blank.std_error,
         flux_median_sigma=blank.flux_median_sigma,
+        flux_median_error=blank.flux_median_error,
         n_blank=blank.n_pixels,
         ra_deg=wcs.ra_deg,
         dec_deg=wcs.dec_deg,

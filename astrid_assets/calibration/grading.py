@@ -27,8 +27,9 @@ class GradingSettings:
 
     blank_std_off: |scatter of data / sqrt(variance) in blank sky - 1|.
     blank_median_off: |median of the same|.
+    flux_median_off: |median PSF flux over its scatter| in blank sky.
     variance_off: measured over expected blank-sky variance, or its inverse, minus 1.
-    The last three are judged at limit + `n_standard_errors` of their own sampling error.
+    The last four are judged at limit + `n_standard_errors` of their own sampling error.
     """
 
     seeing_arcsec: Limits = (2.0, 3.5, 8.0)
@@ -38,6 +39,7 @@ class GradingSettings:
     sky_gradient_sigma: Limits = (5.0, 20.0, 200.0)
     blank_median_off: Limits = (0.1, 0.2, 0.5)
     blank_std_off: Limits = (0.05, 0.1, 0.3)
+    flux_median_off: Limits = (0.2, 0.5, 1.5)
     variance_off: Limits = (0.1, 0.5, 3.0)
     n_standard_errors: float = 4.0
 
@@ -93,6 +95,12 @@ RULES: tuple[_Rule, ...] = (
         "|scatter of data over noise - 1| in blank sky",
         lambda m: _off(m.blank_std, 1.0),
         lambda m: m.blank_std_error,
+    ),
+    _Rule(
+        "flux_median_off",
+        "|median of PSF fluxes over their scatter| in blank sky",
+        lambda m: _off(m.flux_median_sigma, 0.0),
+        lambda m: m.flux_median_error,
     ),
     _Rule(
         "variance_off",

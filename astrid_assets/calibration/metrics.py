@@ -25,7 +25,8 @@ class CalibrationMetrics:
     is_variance_delivered: the variance plane is the delivered one.
     blank_median, blank_std, blank_median_error, blank_std_error: of data / sqrt(variance) in
         blank sky with their own sampling errors; n_blank: pixels used.
-    flux_median_sigma: median PSF flux there, over the scatter of PSF fluxes.
+    flux_median_sigma: median PSF flux there, over the scatter of PSF fluxes; with
+        its sampling error, flux_median_error.
     ra_deg, dec_deg, pixel_scale_arcsec, wcs_stretch, wcs_scale_variation, wcs_round_trip_pix:
         the WCS at the image centre and over the field.
     """
@@ -57,6 +58,7 @@ class CalibrationMetrics:
     blank_median_error: float | None
     blank_std_error: float | None
     flux_median_sigma: float | None
+    flux_median_error: float | None
     n_blank: int
     ra_deg: float
     dec_deg: float

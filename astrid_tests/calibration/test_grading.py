@@ -20,6 +20,7 @@ _GOOD = CalibrationMetrics(
         "blank_median_error": 0.01,
         "blank_std_error": 0.01,
         "flux_median_sigma": 0.0,
+        "flux_median_error": 0.05,
     }
 )
 
@@ -44,6 +45,8 @@ def test_a_good_exposure_is_an_a() -> None:
         ({"blank_std": 1.12}, Grade.B),
         ({"blank_std": 0.5}, Grade.REJECTED),
         ({"blank_std": None, "blank_median": None, "variance_ratio": None}, Grade.A),
+        ({"flux_median_sigma": -0.35}, Grade.A),
+        ({"flux_median_sigma": -0.45}, Grade.B),
         ({"variance_ratio": 0.5}, Grade.C),
         ({"variance_ratio": 2.0}, Grade.C),
     ],
