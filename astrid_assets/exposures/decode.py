@@ -46,6 +46,9 @@ class DecodeLimits:
     wall_time_s: float = 60.0
 
 
+STANDARD_DECODE_LIMITS = DecodeLimits()
+
+
 @dataclass(frozen=True)
 class InspectedImage:
     """A science image that can be decoded, without its pixels.
@@ -74,8 +77,8 @@ class Inspection:
 class Decoder:
     """The parent's end of the decoding child; use as a context manager, from one thread."""
 
-    def __init__(self, limits: DecodeLimits | None = None) -> None:
-        self._limits = limits or DecodeLimits()
+    def __init__(self, limits: DecodeLimits = STANDARD_DECODE_LIMITS) -> None:
+        self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self.n_starts = 0

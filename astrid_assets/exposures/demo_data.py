@@ -1,4 +1,4 @@
-"""The ten real frames of the demo: named by public address and sha256, found or fetched, verified."""
+"""The ten real frames of the demo: named by address and sha256, found or fetched, verified."""
 
 from __future__ import annotations
 

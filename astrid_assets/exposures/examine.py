@@ -97,8 +97,9 @@ def _matching(found: Inspection, surveys: Mapping[str, SurveyConfig]) -> SurveyC
         return matching[0]
     names = sorted(survey.name for survey in matching)
     raise RejectedFile(
-        f"which survey it belongs to is not clear: {names or 'no survey'} match its header; put "
-        f"it into a folder named after its survey (one of {sorted(surveys)})",
+        f"which survey it belongs to is not clear: its header meets the conditions of "
+        f"{' and '.join(names) or 'none'}; put it into a folder named after its survey (one of "
+        f"{sorted(surveys)})",
         reason=Reason.NO_SURVEY,
         matching=names,
     )

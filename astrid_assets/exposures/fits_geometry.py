@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS, NoConvergence, WcsError
+from astropy.wcs import WCS, FITSFixedWarning, NoConvergence, WcsError
 from numpy.typing import NDArray
 
 SCALE_RANGE_ARCSEC = (1e-3, 600.0)
@@ -55,7 +56,9 @@ def geometry(header: fits.Header, shape: tuple[int, int], label: str) -> Geometr
         )
     _check_frame(header, ctypes, label)
     try:
-        wcs = WCS(header, naxis=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FITSFixedWarning)
+            wcs = WCS(header, naxis=2)
         if not wcs.has_celestial:
             raise UnreadableError(
                 "no_wcs", f"{label} has no celestial coordinates, CTYPE is {ctypes}"

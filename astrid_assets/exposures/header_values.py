@@ -15,7 +15,9 @@ from astrid_assets.exposures.night import offline_time
 from astrid_assets.exposures.rejection import Reason, RejectedFile
 from astrid_assets.exposures.survey import FieldRule, TimeRule
 
-_SEXAGESIMAL = re.compile(r"([+-]?)\s*(\d{1,3})[:\s]+(\d{1,2})(?:[:\s]+(\d{1,2}(?:\.\d*)?))?")
+_SEXAGESIMAL = re.compile(
+    r"([+-]?)\s*(\d{1,3})[:\s]+(\d{1,2}(?:\.\d*)?)(?:[:\s]+(\d{1,2}(?:\.\d*)?))?"
+)
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d*)?)?))?Z?")
 _OLD_DATE = re.compile(r"(\d\d)/(\d\d)/(\d\d)")
 _TIME = re.compile(r"(\d{1,2}):(\d\d):(\d\d(?:\.\d*)?)")
@@ -61,7 +63,7 @@ def number_of(value: Any) -> float:
         match = _SEXAGESIMAL.fullmatch(value.strip())
         if match:
             sign, degrees, minutes, seconds = match.groups()
-            angle = int(degrees) + int(minutes) / 60 + float(seconds or 0) / 3600
+            angle = int(degrees) + float(minutes) / 60 + float(seconds or 0) / 3600
             return -angle if sign == "-" else angle
         value = re.sub(r"(?<=\d)[dD](?=[+-]?\d)", "e", value.strip())
     number = float(value)

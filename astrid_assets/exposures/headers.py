@@ -275,7 +275,8 @@ def _longitude(reading: _Reading) -> float | None:
         raise RejectedFile(
             f"the observatory's longitude is not known: survey {survey.name!r} declares no site, "
             "and the header states none that it declares; add [sites] to the survey's declaration "
-            "or longitude_east_deg to the sidecar",
+            "or longitude_east_deg to the sidecar"
+            + "".join(f" ({note})" for note in reading.notes),
             reason=Reason.NO_SITE,
         )
     return wrap_longitude(longitude)

@@ -7,12 +7,13 @@ registered or quarantined in one transaction of its own, so that no file can sin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from astrid_assets.exposures.bytestream import STANDARD_LIMITS
-from astrid_assets.exposures.decode import DecodeLimits, Decoder
+from astrid_assets.exposures.decode import STANDARD_DECODE_LIMITS, DecodeLimits, Decoder
 from astrid_assets.exposures.examine import Examined, examine, survey_of_name
 from astrid_assets.exposures.folder import FileStamp, is_settled, shown, snapshot_folder
 from astrid_assets.exposures.ingest_report import (
@@ -39,7 +40,7 @@ class IngestSettings:
     """When a file is taken, and what decoding it may cost."""
 
     quiet_period_s: float = 10.0
-    decode: DecodeLimits = DecodeLimits()
+    decode: DecodeLimits = STANDARD_DECODE_LIMITS
     file_bytes_max: int = STANDARD_LIMITS.file_bytes_max
 
 
@@ -57,6 +58,7 @@ def ingest_folder(
     settings: IngestSettings | None = None,
     now: Callable[[], datetime] = utc_now,
     log: Callable[[str], None] | None = None,
+    decoder: Decoder | None = None,
 ) -> IngestReport:
     """Take what is new in a drop folder; return what became of every file.
 
@@ -64,10 +66,12 @@ def ingest_folder(
     conditions its header meets. Files still being written wait; the same content again, under any
     name, adds nothing; new content of the same exposure becomes its current version; a changed
     sidecar row changes the facts of its exposures, also of files that left the folder.
+
+    now: the clock. log: told of each file. decoder: a running child to use; it is left running.
     """
     settings = settings or IngestSettings()
-    with Decoder(settings.decode) as decoder:
-        look = _Look(Path(folder), store, database, surveys, settings, now(), decoder)
+    with nullcontext(decoder) if decoder else Decoder(settings.decode) as child:
+        look = _Look(Path(folder), store, database, surveys, settings, now(), child)
         return look.run(log or _silent)
 
 

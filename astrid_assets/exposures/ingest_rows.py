@@ -1,4 +1,4 @@
-"""The rows that ingest writes: observations, quarantined files, deliveries; one file a transaction."""
+"""The rows that ingest writes, one file a transaction: observations, quarantine, deliveries."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Registry:
 
     def known_files(self) -> list[Known]:
         """Return every registered file whose exposures count, by content hash."""
-        return self._known(Observation.is_current)
+        return self._known(Observation.is_current.is_(True))
 
     def _known(self, condition: sa.ColumnElement[bool]) -> list[Known]:
         query = (

@@ -119,7 +119,9 @@ def _facts(
     for line in history:
         header.add_history(line)
     meta = ImageMeta(
-        *(float(noise[fact] or 0.0) for fact in _NOISE),
+        gain_e_per_adu=float(noise["gain_e_per_adu"] or 0.0),
+        read_noise_e=float(noise["read_noise_e"] or 0.0),
+        saturation_adu=float(noise["saturation_adu"] or 0.0),
         exposure_time_s=exposure_time_s,
         mjd_mid_tai=_middle(header, survey, exposure_time_s),
         filter_band=band,

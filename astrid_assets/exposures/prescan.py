@@ -108,7 +108,7 @@ def require_checksums(scan: FileScan) -> None:
 def _check_beginning(block: bytes) -> None:
     if block.startswith(b"SIMPLE  ="):
         return
-    start = block.lstrip(b"\xef\xbb\xbf \t\r\n")[:200]
+    start = block.rstrip(b"\0").lstrip(b"\xef\xbb\xbf \t\r\n")[:200]
     looks = next((text for magic, text in _LOOKS if start.startswith(magic)), None)
     if looks is None and start[:1] == b"<":
         looks = "an HTML or XML page, perhaps an error page of a download"
@@ -132,7 +132,7 @@ def _broken(stream: ByteStream, what: str) -> RejectedFile:
 def _scan_hdu(stream: ByteStream, block: bytes, index: int, limits: Limits) -> HDUScan:
     cards, n_cards, header_sum = _read_header(stream, block, index, limits)
     shape, bitpix, data_bytes = _declared_size(stream, cards, index, limits)
-    is_compressed = cards.get("ZIMAGE") == "T"
+    is_compressed = _text(cards.get("ZIMAGE", "")) == "T"
     if is_compressed:
         shape = _axes(stream, cards, "ZNAXIS", index, limits)
         bitpix = _integer(stream, cards, "ZBITPIX", index)
@@ -204,7 +204,7 @@ def _declared_size(
         raise _broken(stream, f"BITPIX of extension {index} is {bitpix}, not one of {_BITPIX}")
     shape = _axes(stream, cards, "NAXIS", index, limits)
     is_image = index == 0 or _text(cards.get("XTENSION", "")).upper() == "IMAGE"
-    is_groups = index == 0 and cards.get("GROUPS", "").split("/")[0].strip() == "T"
+    is_groups = index == 0 and _text(cards.get("GROUPS", "")) == "T"
     if is_groups and shape and shape[-1] == 0:
         shape = shape[:-1]
     elif is_image and shape:
