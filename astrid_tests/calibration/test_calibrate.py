@@ -34,7 +34,7 @@ def _exposure(seed: int, **changes) -> SyntheticExposure:
 
 @pytest.fixture(scope="module")
 def made() -> list[tuple[SyntheticExposure, Calibration]]:
-    exposures = [_exposure(seed, fwhm_pix=2.6 + 0.6 * seed) for seed in range(4)]
+    exposures = [_exposure(seed, fwhm_pix=2.6 + 0.6 * seed) for seed in range(3)]
     return [(exposure, calibrate(exposure.raw)) for exposure in exposures]
 
 
@@ -91,7 +91,7 @@ def test_masks_hold_the_defects_and_spare_the_stars(made) -> None:
             if not near_hit[j, i]:
                 n_stars += 1
                 n_lost += int(hits[j, i])
-    assert n_stars > 500
+    assert n_stars > 400
     assert n_lost <= 0.003 * n_stars
 
 
