@@ -34,7 +34,7 @@ class CandidateSettings:
     max_dipole_ratio: float = 0.5
     dipole_sigma: float = 4.0
     min_positive_pixel_fraction: float = 0.6
-    min_fwhm_ratio: float = 0.6
+    min_fwhm_ratio: float = 0.5
     max_fwhm_ratio: float = 2.0
     max_chi2: float = 2.0
     chi2_growth: float = 0.05

@@ -65,10 +65,10 @@ def blank_sky_mask(
 
     reference_significance: matched-filter significance of the reference, sigmas.
     unusable: True at every mask bit to keep away from, by `distance_fwhm`.
-    Distances are measured on blocks of half a FWHM, rounded up.
+    Distances are measured on blocks of one FWHM, each as bad as its worst pixel.
     """
     settings = settings or BlankSkySettings()
-    block = max(1, round(fwhm_pix / 2))
+    block = max(1, round(fwhm_pix))
     ny, nx = reference_significance.shape
     peak = _block_max(reference_significance, block)
     masked = _block_max(unusable.view(np.uint8), block) > 0
@@ -139,8 +139,15 @@ def blank_sky_verdict(
 def _block_max(array: NDArray[Any], block: int) -> NDArray[Any]:
     if block == 1:
         return array
-    rows = np.maximum.reduceat(array, np.arange(0, array.shape[0], block), axis=0)
-    return np.maximum.reduceat(rows, np.arange(0, array.shape[1], block), axis=1)
+    rows = np.copy(array[::block])
+    for i in range(1, block):
+        part = array[i::block]
+        np.maximum(rows[: len(part)], part, out=rows[: len(part)])
+    out = np.copy(rows[:, ::block])
+    for i in range(1, block):
+        part = rows[:, i::block]
+        np.maximum(out[:, : part.shape[1]], part, out=out[:, : part.shape[1]])
+    return out
 
 
 def _grown(mask: BoolArray, radius: float) -> BoolArray:

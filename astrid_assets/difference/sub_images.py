@@ -21,6 +21,7 @@ _MAPS = (
     "score_corrected",
     "psf_flux",
     "psf_flux_error",
+    "reference_significance",
 )
 
 
@@ -77,8 +78,7 @@ def subtract_maps(
     rows = _spans(ny, sub_image_pix if varies else ny)
     columns = _spans(nx, sub_image_pix if varies else nx)
     halo = max(science.psf.size, aligned.psf.size)
-    out = {name: np.empty(science.shape, np.float32) for name in _MAPS}
-    significance = np.empty(science.shape, np.float32)
+    out: dict[str, FloatArray] = {}
     positions, stamps = [], []
     psf_score = np.ones((1, 1), np.float32)
     for y0, y1 in rows:
@@ -103,23 +103,24 @@ def subtract_maps(
                 psf_error=psf_error,
                 unusable_science=unusable_science[wide],
                 unusable_reference=unusable_reference[wide],
+                keep_score=False,
             )
-            inner = (
-                slice(y0 - wide[0].start, y1 - wide[0].start),
-                slice(x0 - wide[1].start, x1 - wide[1].start),
-            )
-            for name in _MAPS:
-                out[name][y0:y1, x0:x1] = getattr(part, name)[inner]
-            significance[y0:y1, x0:x1] = part.score_reference[inner] / np.float32(
-                part.reference_noise
-            )
+            if len(rows) == len(columns) == 1:
+                out = {name: getattr(part, name) for name in _MAPS}
+            else:
+                out = out or {name: np.empty(science.shape, np.float32) for name in _MAPS}
+                inner = (
+                    slice(y0 - wide[0].start, y1 - wide[0].start),
+                    slice(x0 - wide[1].start, x1 - wide[1].start),
+                )
+                for name in _MAPS:
+                    out[name][y0:y1, x0:x1] = getattr(part, name)[inner]
             positions.append((x, y))
             stamps.append(part.psf)
             if y0 <= ny // 2 < y1 and x0 <= nx // 2 < x1:
                 psf_score = part.psf_score
     return Maps(
         **out,
-        reference_significance=significance,
         psf=_psf_model(stamps, positions, max(science.psf.order, aligned.psf.order), science.shape),
         psf_score=psf_score,
         sky_sigma_science=sigma[0],

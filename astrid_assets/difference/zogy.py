@@ -23,9 +23,7 @@ MIN_FOOTPRINT_FRACTION = 0.5
 _MAPS = (
     "difference",
     "difference_variance",
-    "score",
-    "score_reference",
-    "score_variance",
+    "reference_significance",
     "score_corrected",
     "psf_flux",
     "psf_flux_error",
@@ -40,28 +38,28 @@ class Zogy:
     difference: D / F_D (eq. 13), science counts, its noise white where that of the inputs is.
     difference_variance: V_n + V_r / F_r^2, science counts squared (local noise, unconvolved).
     psf: P_D (eq. 14). psf_score: the profile of a point source on the score map, 1 at the centre.
-    score: S = S_n - S_r (eqs. 12, 17). score_reference: S_r, in the units of S.
-    score_variance: V(S_n) + V(S_r) + V_ast + V_psf (eqs. 25-33 and the PSF-model error).
+    score: S = S_n - S_r (eqs. 12, 17). score_variance: V(S_n) + V(S_r) + V_ast + V_psf
+        (eqs. 25-33 and the PSF-model error). Both None where they were not asked for.
+    reference_significance: S_r over its noise in blank sky, sigmas: what the reference shows.
     score_corrected: S / sqrt(score_variance), sigmas; 0 where too little was measured.
     psf_flux, psf_flux_error: alpha and its error (eqs. 41-43), science counts.
     footprint_fraction: share of a source's flux weight that fell on usable science pixels.
-    f_s: F_S (eq. 42). f_d: F_D (eq. 15). reference_noise: std of S_r in blank sky.
+    f_s: F_S (eq. 42). f_d: F_D (eq. 15).
     """
 
     difference: FloatArray = field(repr=False)
     difference_variance: FloatArray = field(repr=False)
     psf: FloatArray = field(repr=False)
     psf_score: FloatArray = field(repr=False)
-    score: FloatArray = field(repr=False)
-    score_reference: FloatArray = field(repr=False)
-    score_variance: FloatArray = field(repr=False)
+    score: FloatArray | None = field(repr=False)
+    score_variance: FloatArray | None = field(repr=False)
+    reference_significance: FloatArray = field(repr=False)
     score_corrected: FloatArray = field(repr=False)
     psf_flux: FloatArray = field(repr=False)
     psf_flux_error: FloatArray = field(repr=False)
     footprint_fraction: FloatArray = field(repr=False)
     f_s: float
     f_d: float
-    reference_noise: float
 
 
 def zogy(
@@ -80,6 +78,7 @@ def zogy(
     psf_error: float = 0.0,
     unusable_science: BoolArray | None = None,
     unusable_reference: BoolArray | None = None,
+    keep_score: bool = True,
 ) -> Zogy:
     """Subtract an aligned `reference` from `science` and return every map of `Zogy`.
 
@@ -90,6 +89,7 @@ def zogy(
     astrometric_noise_*_pix: rms of the registration per axis; shared half and half by both images.
     psf_error: fractional error of the PSF models: V_psf = (psf_error * flux common to both)^2.
     unusable_*: True where a pixel carries no measurement; such pixels never spread.
+    keep_score: also return `score` and `score_variance`, which only theory needs.
 
     Raises ValueError where shapes disagree or a noise level or the flux ratio is not positive.
     """
@@ -136,21 +136,27 @@ def zogy(
     s_n, s_r, d = (_inverse(transform, padded) for transform in (n_hat, r_hat, d_hat))
     variance = _score_variance(v_n, v_r, kernel, padded)
     maps = {name: np.empty(shape, np.float32) for name in _MAPS}
+    score, score_variance = (np.empty(shape if keep_score else (0, 0), np.float32) for _ in "ab")
     parts = (s_n, s_r, variance, d, science_variance, reference_variance, lost)
     noise = (0.5 * astrometric_noise_x_pix**2, 0.5 * astrometric_noise_y_pix**2, psf_error**2)
-    numbers = _float32(kernel.f_s, flux_ratio, *noise, MIN_FOOTPRINT_FRACTION)
+    numbers = _float32(
+        kernel.f_s, flux_ratio, 1 / kernel.reference_noise, *noise, MIN_FOOTPRINT_FRACTION
+    )
+
+    everything = (*parts, *numbers, *maps.values(), score, score_variance)
 
     def fill_maps(first: int, stop: int) -> None:
-        _maps(first, stop, *parts, *numbers, *maps.values())
+        _maps(first, stop, *everything)
 
     over_rows(fill_maps, shape[0])
     return Zogy(
         **maps,
+        score=score if keep_score else None,
+        score_variance=score_variance if keep_score else None,
         psf=kernel.psf,
         psf_score=kernel.psf_score,
         f_s=kernel.f_s,
         f_d=kernel.f_d,
-        reference_noise=kernel.reference_noise,
     )
 
 
@@ -209,9 +215,10 @@ def _weighted_sum(a, weight_a, b, weight_b, first, stop):  # type: ignore[no-unt
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _maps(  # type: ignore[no-untyped-def]
-    first, stop, s_n, s_r, v_s, d, v_n, v_r, lost, f_s, f_r, ast_x, ast_y, psf2, least,
-    difference, difference_variance, score, score_reference, score_variance, corrected,
-    flux, flux_error, fraction,
+    first, stop, s_n, s_r, v_s, d, v_n, v_r, lost,
+    f_s, f_r, inverse_noise, ast_x, ast_y, psf2, least,
+    difference, difference_variance, significance, corrected, flux, flux_error, fraction,
+    score, score_variance,
 ):  # fmt: skip
     """Fill the maps of `Zogy`, in its order, from the padded parts (eqs. 17, 25-33, 41-43)."""
     ny, nx = lost.shape
@@ -239,9 +246,10 @@ def _maps(  # type: ignore[no-untyped-def]
             )
             s = s_n[y, x] - s_r[y, x]
             share = max(one - lost[y, x], zero)
-            score[y, x] = s
-            score_reference[y, x] = s_r[y, x]
-            score_variance[y, x] = total
+            if score.size:
+                score[y, x] = s
+                score_variance[y, x] = total
+            significance[y, x] = s_r[y, x] * inverse_noise
             corrected[y, x] = s / np.sqrt(total) if share >= least and total > zero else zero
             used = max(share, floor)
             flux[y, x] = s / (f_s * used)
