@@ -87,8 +87,9 @@ def test_environment_is_the_lock() -> None:
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    # As from a shell: not as a make within `make test`.
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    # As from a shell: not as a make within `make test`, whose settings are exported to it.
+    inherited = ("MAKE", "MFLAGS", "ARGS", "CI", "PYTHON", "VENV", "WORKERS")
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(inherited)}
     return subprocess.run(
         command,
         cwd=ROOT,
