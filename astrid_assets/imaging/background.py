@@ -44,10 +44,12 @@ def estimate_background(
 ) -> Background:
     """Return level and rms of the sky of `data` [y, x] in cells of about `mesh_pix`.
 
-    A cell's level is the median of its pixels outside `unusable` and `sources`; the cells are
-    smoothed 3 x 3 and interpolated by cubic convolution. Without `sources` they are found here, in
-    two rounds, more generously for the level (which faint sources bias) than for the rms (which a
-    cut on noise biases).
+    A cell's level is the median of its pixels outside `unusable` and `sources`, its rms that of
+    what the level map leaves (a gradient is no noise); the cells are smoothed 3 x 3 and
+    interpolated by cubic convolution. Without `sources` they are found here, in two rounds, more
+    generously for the level (which faint sources bias) than for the rms (which a cut on noise
+    biases). Each round measures what the last level left, so that masks on one side of a cell on
+    a slope do no harm.
     Raises NoSkyError where fewer than 256 pixels are usable.
     """
     usable = ~unusable & np.isfinite(data)
@@ -63,12 +65,13 @@ def estimate_background(
         return _maps(clean, sky, sky, usable, mesh_pix)
     background = _maps(clean, usable, usable, usable, mesh_pix, is_clipped=True)
     for _ in range(2):
+        left = clean - background.level
         significance = source_significance(
-            clean - background.level, background.rms, unusable=~usable, fwhm_pix=fwhm_pix
+            left, background.rms, unusable=~usable, fwhm_pix=fwhm_pix
         )
         for_level = usable & ~source_mask(significance, threshold_sigma=_LEVEL_MASK_SIGMA)
         for_rms = usable & ~source_mask(significance, threshold_sigma=_RMS_MASK_SIGMA)
-        background = _maps(clean, for_level, for_rms, usable, mesh_pix)
+        background = _maps(left, for_level, for_rms, usable, mesh_pix, base=background.level)
     return background
 
 
@@ -80,26 +83,42 @@ def _maps(
     mesh: int,
     *,
     is_clipped: bool = False,
+    base: NDArray[np.float32] | None = None,
 ) -> Background:
-    """Cells' medians and scatters as smooth maps; cells without enough sky take neighbours'."""
+    """Cells' medians and scatters as smooth maps; cells without enough sky take neighbours'.
+
+    base: a level already taken off `data`, part of the one returned.
+    """
     ny, nx = data.shape
     rows, columns = _edges(ny, mesh), _edges(nx, mesh)
-    level = np.full((len(rows) - 1, len(columns) - 1), np.nan)
-    rms = level.copy()
+    positions = [(edges[:-1] + edges[1:] - 1) / 2 for edges in (rows, columns)]
     clips = 6 if is_clipped else 1
 
-    def band(first: int, stop: int) -> None:
-        _cell_statistics(data, for_level, rows, columns, clips, first, stop, level, None)
-        _cell_statistics(data, for_rms, rows, columns, clips, first, stop, None, rms)
+    def cells(values: NDArray[np.float32], sky: Bools, *, column: int) -> Floats:
+        out = np.full((len(rows) - 1, len(columns) - 1, 2), np.nan)
 
-    over_rows(band, len(rows) - 1, min_rows=2)
-    if not (np.isfinite(level).any() and np.isfinite(rms).any()):
-        level[:], rms[:] = _level_and_rms(data[usable], 6)
-    positions = [(edges[:-1] + edges[1:] - 1) / 2 for edges in (rows, columns)]
-    return Background(
-        _interpolated(_smoothed(_filled(level)), positions, (ny, nx)),
-        np.maximum(_interpolated(_smoothed(_filled(rms)), positions, (ny, nx)), _tiny(rms)),
-    )
+        def band(first: int, stop: int) -> None:
+            _cell_statistics(values, sky, rows, columns, clips, first, stop, out)
+
+        over_rows(band, len(rows) - 1, min_rows=2)
+        if not np.isfinite(out).any():
+            out[:] = _level_and_rms(values[usable], 6)
+        return out[..., column]
+
+    levels = cells(data, for_level, column=0)
+    if base is not None:
+        levels += _at_centres(base, positions)
+    level = _interpolated(_smoothed(_filled(levels)), positions, (ny, nx))
+    scatter = cells(data - (level if base is None else level - base), for_rms, column=1)
+    rms = _interpolated(_smoothed(_filled(scatter)), positions, (ny, nx))
+    return Background(level, np.maximum(rms, _tiny(scatter)))
+
+
+def _at_centres(values: NDArray[np.float32], positions: list[Floats]) -> Floats:
+    """A smooth map at cell centres, which stand on pixels or half-way between two."""
+    (y0, y1), (x0, x1) = ((np.floor(p).astype(int), np.ceil(p).astype(int)) for p in positions)
+    corners = [values[np.ix_(y, x)] for y in (y0, y1) for x in (x0, x1)]
+    return np.mean(corners, axis=0, dtype=float)
 
 
 def _edges(n: int, mesh: int) -> NDArray[np.intp]:
@@ -127,10 +146,8 @@ def _level_and_rms(values, clips):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _cell_statistics(  # type: ignore[no-untyped-def]
-    data, sky, rows, columns, clips, first, stop, level, rms
-):
-    """Levels or scatters (the other is None) of the cells with enough sky; others stay NaN."""
+def _cell_statistics(data, sky, rows, columns, clips, first, stop, out):  # type: ignore[no-untyped-def]
+    """Level and rms (last axis of `out`) of the cells with enough sky; others stay NaN."""
     for j in range(first, stop):
         for i in range(columns.size - 1):
             area = (rows[j + 1] - rows[j]) * (columns[i + 1] - columns[i])
@@ -142,11 +159,7 @@ def _cell_statistics(  # type: ignore[no-untyped-def]
                         values[n] = data[y, x]
                         n += 1
             if n >= _MIN_CELL_FRACTION * area and n > 0:
-                middle, sigma = _level_and_rms(values[:n], clips)
-                if level is not None:
-                    level[j, i] = middle
-                if rms is not None:
-                    rms[j, i] = sigma
+                out[j, i, 0], out[j, i, 1] = _level_and_rms(values[:n], clips)
 
 
 def _filled(cells: Floats) -> Floats:

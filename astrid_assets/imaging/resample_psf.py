@@ -53,10 +53,11 @@ def resampled_psf(
 def _sample_nodes(
     positions: NDArray[np.float64], step: int, shape: tuple[int, int]
 ) -> list[tuple[float, float, float, float, NDArray[np.float64]]]:
-    """Some nodes inside the output: (x, y, u, v, d(u, v)/d(x, y))."""
+    """Some nodes on the output (or within half a step of it): (x, y, u, v, d(u, v)/d(x, y))."""
     out = []
-    rows = np.unique(np.linspace(1, positions.shape[1] - 2, _NODES).astype(int))
-    columns = np.unique(np.linspace(1, positions.shape[2] - 2, _NODES).astype(int))
+    rows, columns = (
+        np.unique(np.linspace(1, 1 + round((n - 1) / step), _NODES).astype(int)) for n in shape
+    )
     for j in rows:
         for i in columns:
             around = positions[:, j - 1 : j + 2, i - 1 : i + 2]
@@ -66,8 +67,8 @@ def _sample_nodes(
                 [around[:, 1, 2] - around[:, 1, 0], around[:, 2, 1] - around[:, 0, 1]], axis=1
             ) / (2 * step)
             u, v = around[:, 1, 1]
-            x, y = min((i - 1) * step, shape[1] - 1), min((j - 1) * step, shape[0] - 1)
-            out.append((float(x), float(y), float(u), float(v), jacobian))
+            x, y = (i - 1.0) * step, (j - 1.0) * step
+            out.append((x, y, float(u), float(v), jacobian))
     return out
 
 

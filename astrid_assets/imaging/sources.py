@@ -71,7 +71,8 @@ def detect_sources(
     """Return the sources of sky-subtracted `data` [y, x] above a threshold per filtered pixel.
 
     The matched filter is a Gaussian of `fwhm_pix` (3 px where unknown); without it (ten times as
-    fast) the threshold is per raw pixel. Unusable pixels take no part.
+    fast) the threshold is per raw pixel. Unusable pixels take no part. sep's cleaning is off: with
+    a matched filter it drops a fifth of isolated stars above 20 sigma.
     """
     fwhm = fwhm_pix or DEFAULT_FWHM_PIX
     sep.set_extract_pixstack(max(_PIXSTACK, data.size // 3))
@@ -81,7 +82,7 @@ def detect_sources(
     found = sep.extract(
         pixels, threshold_sigma, err=error, mask=unusable, minarea=min_pixels,
         filter_kernel=gaussian_stamp(fwhm) if is_filtered else None, filter_type="matched",
-        clean=True,
+        clean=False,
     )  # fmt: skip
     found = found[np.lexsort((found["x"], found["y"]))]
     x, y = found["x"], found["y"]

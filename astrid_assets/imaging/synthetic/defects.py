@@ -43,8 +43,8 @@ def add_trails(
     y, x = np.ogrid[:ny, :nx]
     for _ in range(n):
         angle = rng.uniform(0, np.pi)
-        distance = (x - rng.uniform(0.2, 0.8) * nx) * np.sin(angle)
-        distance -= (y - rng.uniform(0.2, 0.8) * ny) * np.cos(angle)
+        across = (x - rng.uniform(0.2, 0.8) * nx) * np.sin(angle)
+        distance = across - (y - rng.uniform(0.2, 0.8) * ny) * np.cos(angle)
         section = np.exp(-4 * np.log(2) * (distance / fwhm_pix) ** 2).astype(np.float32)
         image += np.float32(peak) * section
         touched |= section > 0.01

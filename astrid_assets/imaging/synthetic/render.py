@@ -57,7 +57,7 @@ class SyntheticExposure:
 
     raw: as a survey would deliver it. psf: the true PSF. clean: the noise-free sources, no sky.
     clean_variance: expected variance of sky, sources and read noise. sky: the sky's level.
-    cosmic_rays, bad, saturated, trails: bool, where the defects truly are.
+    cosmic_rays, bad, saturated (or bled into), trails: bool, where the defects truly are.
     """
 
     raw: RawExposure
@@ -114,8 +114,9 @@ def render(field: SkyField, epoch: Epoch, rng: np.random.Generator) -> Synthetic
     n_rays = rng.poisson(epoch.cosmic_rays_per_mpix * seen.size / 1e6)
     charge, hit = cosmic_rays(rng, epoch.shape, n=int(n_rays))
     data += charge / np.float32(gain)
+    seen_full = data.copy()
     bleed(data, epoch.saturation_adu)
-    saturated = data >= np.float32(0.999 * epoch.saturation_adu)
+    saturated = (data >= np.float32(0.999 * epoch.saturation_adu)) | (data != seen_full)
     bad = np.zeros(epoch.shape, bool)
     columns = rng.choice(epoch.shape[1], size=min(epoch.bad_columns, epoch.shape[1]), replace=False)
     bad[:, columns] = True
