@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.io.fits.verify import VerifyError
 from numpy.typing import NDArray
 
@@ -52,6 +53,7 @@ _BROKEN = (
     AttributeError,
     ArithmeticError,
     RuntimeError,
+    CfitsioException,
     VerifyError,
     struct.error,
     zlib.error,

@@ -7,6 +7,7 @@ DATASUM are added up. Pixels are decoded elsewhere (`decode`).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -22,6 +23,7 @@ from astrid_assets.exposures.bytestream import (
 from astrid_assets.exposures.rejection import Reason, RejectedFile
 
 _ALL_ONES = 0xFFFFFFFF
+_INTEGER = re.compile(r"[+-]?[0-9]{1,15}")
 _BITPIX = (8, 16, 32, 64, -32, -64)
 _LOOKS = (
     (b"\xff\xd8\xff", "a JPEG picture"),
@@ -157,7 +159,8 @@ def _scan_hdu(stream: ByteStream, block: bytes, index: int, limits: Limits) -> H
 
 def _is_sum_wrong(cards: dict[str, str], header_sum: int, data_sum: int) -> bool:
     datasum = _text(cards.get("DATASUM", ""))
-    if datasum and not (datasum.isdigit() and int(datasum) % _ALL_ONES == data_sum % _ALL_ONES):
+    is_sum = _INTEGER.fullmatch(datasum) is not None
+    if datasum and not (is_sum and int(datasum) % _ALL_ONES == data_sum % _ALL_ONES):
         return True
     checksum = _text(cards.get("CHECKSUM", ""))
     is_stated = bool(checksum.strip("0"))
@@ -249,8 +252,7 @@ def _integer(
     if stated is None and default is not None:
         return int(default)
     text = "" if stated is None else stated.split("/")[0].strip()
-    digits = text.lstrip("+-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 15 and len(text) <= 16):
+    if _INTEGER.fullmatch(text) is None:
         raise _broken(
             stream, f"{key} of extension {index} must be an integer, got {text[:30] or 'no card'!r}"
         )

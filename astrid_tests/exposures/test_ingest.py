@@ -13,6 +13,7 @@ from astropy.io import fits
 
 from astrid_assets.exposures.load import load_raw
 from astrid_assets.exposures.night import night_of
+from astrid_assets.imaging.synthetic import Epoch, make_field, render, to_fits
 from astrid_resources.database import DeliveredFile, DeliveryOutcome
 from astrid_resources.identity import row_id, sha256_bytes
 from astrid_tests.exposures.conftest import Place
@@ -328,3 +329,19 @@ def test_amateur_frames_have_typed_outcomes_only(place: Place, astrid_data: Path
     reasons = {Path(entry.name).name: entry.reason for entry in report.quarantined}
     assert reasons["uint16_no_pointing.fit"] == "no_wcs"
     assert reasons["maximdl_6_18_header.fit"] == "missing_value"
+
+
+def test_the_synthetic_sky_is_taken_and_labelled(place: Place) -> None:
+    rng = np.random.default_rng(4)
+    epoch = Epoch(shape=(64, 64), mjd_mid_tai=58334.2)
+    exposure = render(make_field(rng, n_stars=20, n_galaxies=2), epoch, rng)
+    path = to_fits(exposure, place.folder / "made.fits")
+    os.utime(path, (1e9, 1e9))
+    assert place.look().counts()["n_ingested"] == 1
+    (row,) = place.observations
+    assert row.is_synthetic
+    assert row.mjd_mid == pytest.approx(epoch.mjd_mid_tai, abs=1e-7)
+    with place.store.fetch(row.raw_path) as stored:
+        raw = load_raw(row, stored)
+    np.testing.assert_array_equal(raw.data, exposure.raw.data)
+    assert raw.meta.is_synthetic
