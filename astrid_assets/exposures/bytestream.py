@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,12 @@ STANDARD_LIMITS = Limits()
 def ones_complement(block: bytes | bytearray) -> int:
     """Return the sum of the big-endian 32-bit words of `block` (4n bytes), unfolded."""
     return int(np.frombuffer(block, dtype=">u4").sum(dtype=np.uint64))
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 (hex) of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class ByteStream:

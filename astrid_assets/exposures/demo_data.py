@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from astrid_assets.exposures.bytestream import file_sha256
 from astrid_assets.exposures.sidecar import read_sidecar
 from astrid_assets.exposures.survey import SHIPPED_FOLDER, SurveyError
-from astrid_resources.identity import sha256_file
 from astrid_resources.images import KnownFailure
 
 COMMIT = "fa820e8b05ed374013b06bb32a53fa0ec0a6e753"
@@ -76,7 +76,7 @@ def demo_frames(
 
 def _found(name: str, sha256: str, places: list[Path]) -> Path | None:
     for path in (folder / name for folder in places):
-        if path.is_file() and sha256_file(path) == sha256:
+        if path.is_file() and file_sha256(path) == sha256:
             return path.absolute()
     return None
 

@@ -15,6 +15,7 @@ import numpy as np
 from astropy import units as u
 from astropy.io import fits
 
+from astrid_assets.exposures.bytestream import file_sha256
 from astrid_assets.exposures.decode import read_in_process
 from astrid_assets.exposures.fits_worker import ScienceHDU, UnreadableError, decode_mask
 from astrid_assets.exposures.header_values import checked_number, number_fact, start_of, text_fact
@@ -26,7 +27,6 @@ from astrid_assets.exposures.prescan import prescan
 from astrid_assets.exposures.rejection import Reason, RejectedFile
 from astrid_assets.exposures.sidecar import NOTHING, SidecarRow, read_sidecar
 from astrid_assets.exposures.survey import FieldRule, SurveyConfig, holds, load_surveys
-from astrid_resources.identity import sha256_file
 from astrid_resources.images import ImageMeta, RawExposure
 
 _GENERIC = "directory"
@@ -85,7 +85,7 @@ def _known_as(path: Path, header: Mapping[str, Any]) -> tuple[SurveyConfig, Side
             row = NOTHING
             if survey.sidecar_path is not None:
                 sidecar = read_sidecar(survey.sidecar_path)
-                row = sidecar.row_for(file="", sha256=sha256_file(path))
+                row = sidecar.row_for(file="", sha256=file_sha256(path))
             return survey, row
     return surveys[_GENERIC], NOTHING
 

@@ -8,6 +8,8 @@ An empty cell states nothing.
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -16,7 +18,6 @@ from pathlib import Path, PurePosixPath
 
 from astrid_assets.exposures.fields import FIELDS, TIME_FIELD
 from astrid_assets.exposures.survey import SurveyError
-from astrid_resources.identity import sha256_json
 
 SIDECAR_NAMES = ("sidecar.csv", "sidecar.ecsv")
 """What a sidecar is called in a survey's drop folder."""
@@ -42,7 +43,9 @@ class SidecarRow:
     @property
     def digest(self) -> str | None:
         """A hash of what the row states; None where it states nothing."""
-        return sha256_json([self.facts, self.cards]) if self.facts + self.cards else None
+        if not self.facts + self.cards:
+            return None
+        return hashlib.sha256(json.dumps([self.facts, self.cards]).encode()).hexdigest()
 
 
 NOTHING = SidecarRow(None, None)

@@ -120,8 +120,16 @@ class ReferenceDeclaration(_Declaration):
     n_inputs_min: int = Declared(default=3, ge=1)
     n_inputs_max: int = Declared(default=30, ge=1)
     seeing_max_arcsec: float | None = Declared(default=None, gt=0)
-    gap_min_days: int = Declared(default=30, ge=0)
+    gap_min_days: int = Declared(default=30, ge=1)
     coverage_min: float = Declared(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _is_satisfiable(self) -> Self:
+        if self.n_inputs_min > self.n_inputs_max:
+            raise ValueError(f"n_inputs_min {self.n_inputs_min} > n_inputs_max {self.n_inputs_max}")
+        if self.nights_from and self.nights_to and self.nights_from > self.nights_to:
+            raise ValueError(f"no night lies from {self.nights_from} to {self.nights_to}")
+        return self
 
 
 Conditions = dict[str, Pattern]
