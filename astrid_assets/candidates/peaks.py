@@ -48,8 +48,9 @@ def extract_peaks(
     """Return every peak of either sign beyond `threshold_sigma` (SEP, deblended).
 
     Positions are those of the PSF flux's maximum: the maximum of the likelihood, which the
-    position-dependent noise in score_corrected would displace on a galaxy. Where that strays off
-    the peak (masks make the flux map uneven) the peak pixel itself is kept.
+    position-dependent noise in score_corrected would displace on a galaxy. Where that falls
+    below the threshold or far below the peak (masks make the flux map uneven), the maximum of the
+    score itself is taken.
     """
     parts = []
     for sign in (1.0, -1.0):
@@ -60,10 +61,14 @@ def extract_peaks(
         x, y = refine(psf_flux, found["xpeak"], found["ypeak"], sign=sign)
         value = interpolated(signed, x, y)
         at_pixel = signed[found["ypeak"], found["xpeak"]].astype(float)
-        strayed = value < _STRAYED * at_pixel
-        x = np.where(strayed, found["xpeak"], x)
-        y = np.where(strayed, found["ypeak"], y)
-        value = np.where(strayed, at_pixel, value)
+        strayed = value < np.maximum(_STRAYED * at_pixel, threshold_sigma)
+        if strayed.any():
+            other_x, other_y = refine(signed, found["xpeak"], found["ypeak"], sign=1.0)
+            other = interpolated(signed, other_x, other_y)
+            at_peak = strayed & (other < at_pixel)
+            x = np.where(at_peak, found["xpeak"], np.where(strayed, other_x, x))
+            y = np.where(at_peak, found["ypeak"], np.where(strayed, other_y, y))
+            value = np.where(strayed, np.maximum(other, at_pixel), value)
         negative = np.full(len(x), sign < 0)
         parts.append((x, y, value, negative, found["a"].astype(float), found["b"].astype(float)))
     if not parts:
