@@ -49,7 +49,7 @@ class CalibrationSettings:
     psf: PSFSettings = field(default_factory=PSFSettings)
     mesh_pix: int = 64
     detection_sigma: float = 5.0
-    source_sigma: float = 3.0
+    source_sigma: float = 3.5
     source_grow_pix: int = 2
     usable_fraction_min: float = 0.1
     side_min_pix: int = 32

@@ -43,7 +43,7 @@ class CoaddSettings:
     stars: stars.StarSettings = stars.DEFAULTS
     artefacts: artefacts.ArtefactSettings = artefacts.DEFAULTS
     blank_sky: blank_sky.BlankSkySettings = blank_sky.DEFAULTS
-    source_sigma: float = 3.0
+    source_sigma: float = 3.5
     source_grow_pix: int = 2
     n_inputs_min: int = 1
     mpix_max: float = 400.0
