@@ -25,6 +25,7 @@ SEED = 20180804
 FRAMES_PER_NIGHT = 4
 SYNTHETIC_NIGHTS_MJD = (57618.15, 58334.2)
 _OLD_TIME_S = 1_000_000_000
+_SNR = 25.0
 
 
 def deliver_real(drop: Path, *, data: Path | None) -> tuple[Path, ...]:
@@ -50,24 +51,15 @@ def deliver_synthetic(drop: Path) -> tuple[Path, ...]:
     """Write two nights of a seeded synthetic field into the drop folder, two transients between."""
     folder = drop / SYNTHETIC_SURVEY
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(SEED)
-    base = Epoch(shape=(400, 400), cosmic_rays_per_mpix=60, bad_columns=1)
-    magnitude = base.magnitude_of_snr(25.0)
+    base, new = _base_epoch(), synthetic_transients()
+    magnitude = base.magnitude_of_snr(_SNR)
     field = make_field(
-        rng,
+        np.random.default_rng(SEED),
         size_deg=0.035,
         n_stars=160,
         n_galaxies=30,
         magnitude_bright=magnitude - 5,
         magnitude_faint=magnitude + 2.5,
-    )
-    ra, dec = base.wcs(is_true=True).all_pix2world([120.3, 287.8], [251.7, 148.2], 0)
-    new = SkyField.points(
-        np.asarray(ra),
-        np.asarray(dec),
-        np.array([magnitude, magnitude - 0.7]),
-        kind=Kind.TRANSIENT,
-        mjd_start_tai=SYNTHETIC_NIGHTS_MJD[1] - 5,
     )
     written = []
     for night, start in enumerate(SYNTHETIC_NIGHTS_MJD):
@@ -85,6 +77,24 @@ def deliver_synthetic(drop: Path) -> tuple[Path, ...]:
                 os.utime(path, (_OLD_TIME_S, _OLD_TIME_S))
             written.append(path)
     return tuple(written)
+
+
+def synthetic_transients() -> SkyField:
+    """Return the two transients of the synthetic demo: new between its nights."""
+    base = _base_epoch()
+    magnitude = base.magnitude_of_snr(_SNR)
+    ra, dec = base.wcs(is_true=True).all_pix2world([120.3, 287.8], [251.7, 148.2], 0)
+    return SkyField.points(
+        np.asarray(ra),
+        np.asarray(dec),
+        np.array([magnitude, magnitude - 0.7]),
+        kind=Kind.TRANSIENT,
+        mjd_start_tai=SYNTHETIC_NIGHTS_MJD[1] - 5,
+    )
+
+
+def _base_epoch() -> Epoch:
+    return Epoch(shape=(400, 400), cosmic_rays_per_mpix=60, bad_columns=1)
 
 
 def demo_partitions(database: Database, *, is_synthetic: bool) -> list[tuple[date, str]]:

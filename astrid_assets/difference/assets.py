@@ -5,7 +5,6 @@ from uuid import UUID
 
 import dagster as dg
 
-from astrid_assets.candidates.rules import CandidateSettings
 from astrid_assets.declared import OWNERS, PRODUCTS_IO, partition_of, result
 from astrid_assets.difference.choose_reference import choose_reference
 from astrid_assets.difference.rows import UsedReference, completed_row, outcome_row
@@ -83,7 +82,6 @@ def difference_images(
             stored,
             product_id=CODE.product_id(task),
             parameters=CODE.parameters,
-            detection_threshold=CandidateSettings().threshold_sigma,
         )
         return Content(
             objects={"difference": stored, "reference_on_science": aligned},

@@ -39,7 +39,6 @@ def completed_row(
     *,
     product_id: str,
     parameters: Mapping[str, Any],
-    detection_threshold: float,
 ) -> Row:
     """Return the row of a subtraction whose difference is stored."""
     m = subtraction.metrics
@@ -57,7 +56,6 @@ def completed_row(
         "significance_map_path": stored.key,
         "content_sha256": stored.sha256,
         "noise_level": m.noise_level,
-        "detection_threshold": detection_threshold,
         "score_median": m.score_median,
         "score_std": m.score_std,
         "score_tail_fraction": m.score_tail_fraction,

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
+from astropy.time import Time
 from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS, FITSFixedWarning
 from numpy.typing import NDArray
@@ -72,10 +73,15 @@ def wcs_cards(wcs: WCS) -> fits.Header:
 
 
 def carried_header(header: fits.Header) -> fits.Header:
-    """Return the cards of `header` that survive into a product: not structure, not its WCS."""
+    """Return the cards of `header` that survive into a product.
+
+    Not structure, not its WCS, and no time card: those of the product are in TAI (`meta_cards`),
+    and a card that was written in UTC would be read wrong beside them.
+    """
     out = header.copy(strip=True)
     ours = {key for key, _ in META_CARDS.values()}
-    dropped = [key for key in out if key in _DROPPED | ours or key.startswith(_DROPPED_PREFIXES)]
+    gone = _DROPPED | ours | set(_TIME_CARDS)
+    dropped = [key for key in out if key in gone or key.startswith(_DROPPED_PREFIXES)]
     for key in dropped:
         out.remove(key, ignore_missing=True, remove_all=True)
     return out
@@ -89,10 +95,19 @@ def meta_cards(meta: ImageMeta) -> fits.Header:
         if value is not None:
             header[key] = (value, comment)
     if meta.mjd_mid_tai is not None:
-        header["TIMESYS"] = ("TAI", "time scale of MJD-AVG")
+        header["TIMESYS"] = ("TAI", "time scale of every time card")
+        header["DATE-AVG"] = (_iso_tai(meta.mjd_mid_tai), "mid-exposure, TAI")
+        if meta.exposure_time_s is not None:
+            start = meta.mjd_mid_tai - meta.exposure_time_s / 2 / 86400
+            header["DATE-OBS"] = (_iso_tai(start), "start of the exposure, TAI")
+            header["MJD-OBS"] = (start, "[d] start of the exposure, TAI")
     if meta.zero_point_ab_mag is not None:
         header["MAGSYS"] = ("AB", "magnitude system")
     return header
+
+
+def _iso_tai(mjd_tai: float) -> str:
+    return str(Time(mjd_tai, format="mjd", scale="tai").isot)
 
 
 def meta_from_header(header: fits.Header) -> ImageMeta:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.time import Time
 from astropy.wcs import WCS
 
 from astrid_resources.images import (
@@ -133,6 +134,9 @@ def test_the_time_is_the_exposure_s_not_its_wcs_header_s():
     with fits.open(io.BytesIO(written(image))) as hdus:
         assert hdus["SCI"].header["MJD-AVG"] == META.mjd_mid_tai
         assert "MJD-AVG" not in hdus["VAR"].header
+        assert hdus["SCI"].header.get("DATE-OBS") != header["DATE-OBS"], "it was not in TAI"
+        shown = Time(hdus["SCI"].header["DATE-AVG"], scale="tai").mjd
+        assert abs(shown - META.mjd_mid_tai) * 86400 < 1e-3
     assert read_image(io.BytesIO(written(image))).meta == META
 
 
