@@ -13,7 +13,7 @@ from pathlib import Path
 
 from astrid_assets.detections.champion_files import SHIPPED_FOLDER
 from astrid_assets.training.build import ChampionSettings, build_champion
-from astrid_assets.training.dataset import Dataset, FieldResult, make_dataset, summary
+from astrid_assets.training.dataset import Dataset, make_dataset, summary
 from astrid_resources.model_registry import MLflowTracking
 from astrid_resources.settings import Settings
 
@@ -49,10 +49,8 @@ def _dataset(settings: ChampionSettings, options: argparse.Namespace) -> Dataset
     start = time.monotonic()
     n = settings.dataset.n_fields
 
-    def report(field: FieldResult) -> None:
-        _log.info(
-            "field %d of %d: %s (%.0f s)", field.index + 1, n, field, time.monotonic() - start
-        )
+    def report(index: int, text: str) -> None:
+        _log.info("field %d of %d: %s (%.0f s)", index + 1, n, text, time.monotonic() - start)
 
     return make_dataset(
         settings.dataset, store=options.store, workers=options.workers, report=report
@@ -83,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
     scalars = {
         name: figure["value"] if isinstance(figure, dict) else figure
         for name, figure in figures.items()
-        if not isinstance(figure, list) and not (isinstance(figure, dict) and "n" in figure)
+        if isinstance(figure, (int, float)) or (isinstance(figure, dict) and "value" in figure)
     }
     if not options.no_tracking:
         own = Settings()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from astrid_assets.detections.champion_files import Champion
 from astrid_assets.training import network
@@ -98,7 +99,7 @@ def evaluate_model(fitted: Fitted, samples: TrainingSet, settings: ChampionSetti
     known = parts["calibration"]
     logits, _ = network.predict(fitted.model, known.cutouts.astype(np.float32))
     temperature, offset = calibrate(logits[:, 0].astype(float), known.is_real, prior_real=prior)
-    chosen = probabilities(logits[:, 0], temperature=temperature, offset=offset)
+    chosen = probabilities(logits[:, 0].astype(float), temperature=temperature, offset=offset)
     bright = known.is_real & (known.snr >= evaluation.snr_min)
     threshold = threshold_at(
         chosen[bright], np.ones(int(bright.sum())),
@@ -106,9 +107,14 @@ def evaluate_model(fitted: Fitted, samples: TrainingSet, settings: ChampionSetti
     )  # fmt: skip
     test = parts["test"]
     logits, masks = network.predict(fitted.model, test.cutouts.astype(np.float32))
-    probability = probabilities(logits[:, 0], temperature=temperature, offset=offset)
+    probability = probabilities(logits[:, 0].astype(float), temperature=temperature, offset=offset)
     figures = evaluate(probability, sample_of(test), threshold=threshold, settings=evaluation)
     figures |= _other_heads(logits[:, 1], masks, test)
+    accepted = probability >= threshold
+    figures["by_view"] = {
+        str(view): _rates(accepted, test, test.view == view) for view in np.unique(test.view)
+    }
+    figures["after_rules"] = _rates(accepted, test, test.rejection_rule == "")
     return Evaluated(
         {
             "threshold": threshold,
@@ -121,8 +127,21 @@ def evaluate_model(fitted: Fitted, samples: TrainingSet, settings: ChampionSetti
     )
 
 
+def _rates(
+    accepted: NDArray[np.bool_], test: TrainingSet, among: NDArray[np.bool_]
+) -> dict[str, int]:
+    """Return counts of accepted samples among some: of those no rule rejected, or of one view."""
+    real, bogus = among & test.is_real, among & ~test.is_real
+    return {
+        "n_real": int(real.sum()),
+        "n_real_accepted": int((real & accepted).sum()),
+        "n_bogus": int(bogus.sum()),
+        "n_bogus_accepted": int((bogus & accepted).sum()),
+    }
+
+
 def _other_heads(
-    trailed_logits: np.ndarray, masks: np.ndarray, test: TrainingSet
+    trailed_logits: NDArray[np.float32], masks: NDArray[np.float32], test: TrainingSet
 ) -> dict[str, Any]:
     """Return figures of the trail head and of the mask head, on the real samples."""
     real = test.is_real

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -204,12 +204,13 @@ def make_dataset(
     *,
     store: Path | None = None,
     workers: int = 1,
-    report: Callable[[FieldResult], None] | None = None,
+    report: Callable[[int, str], None] | None = None,
 ) -> Dataset:
     """Return the set of all fields in order of their index, whatever the number of workers.
 
     store: folder where each field is kept, so that an interrupted run goes on and a larger set
-    reuses a smaller one. report: called with each field. A field that a stage refuses is counted.
+    reuses a smaller one. report: called with (index, what became of it). A field that a stage
+    refuses is counted.
     """
     if store is not None:
         store.mkdir(parents=True, exist_ok=True)
@@ -217,7 +218,7 @@ def make_dataset(
     parts: list[TrainingSet] = []
     skipped: dict[str, int] = {}
     with ExitStack() as stack:
-        results = map(make, range(settings.n_fields))
+        results: Iterator[FieldResult] = map(make, range(settings.n_fields))
         if workers > 1:
             pool = stack.enter_context(
                 ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
@@ -229,7 +230,7 @@ def make_dataset(
             if result.skipped is not None:
                 skipped[result.skipped] = skipped.get(result.skipped, 0) + 1
             if report is not None:
-                report(result)
+                report(result.index, str(result))
     return Dataset(concatenate(parts), skipped)
 
 

@@ -33,7 +33,7 @@ class FieldSettings:
     """
 
     seed: int = 20260101
-    n_nights: int = 40
+    n_nights: int = 20
     fields_per_night: int = 4
     sides_pix: tuple[int, ...] = (384, 768, 768, 768)
     fwhm_pix: tuple[float, float] = (2.0, 6.0)

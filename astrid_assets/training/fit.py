@@ -25,7 +25,7 @@ class TooFewSamplesError(KnownFailure):
 class FitSettings:
     """What the weights depend on, beside the training set."""
 
-    n_steps: int = 4000
+    n_steps: int = 1500
     batch_size: int = 64
     learning_rate: float = 3e-3
     mask_weight: float = 1.0

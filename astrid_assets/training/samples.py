@@ -117,6 +117,19 @@ def load_samples(path: Path) -> tuple[TrainingSet | None, dict[str, Any]]:
         return TrainingSet(**{item.name: arrays[item.name] for item in fields(TrainingSet)}), record
 
 
+def save_training_set(samples: TrainingSet, path: Path, *, record: Mapping[str, Any]) -> None:
+    """Write a whole training set; see `save_samples`."""
+    save_samples(samples, path, record=record)
+
+
+def load_training_set(path: Path) -> tuple[TrainingSet, dict[str, Any]]:
+    """Return the training set of a file and its record. Raises ValueError where it holds none."""
+    samples, record = load_samples(path)
+    if samples is None:
+        raise ValueError(f"{path} holds a record but no samples")
+    return samples, record
+
+
 def fold_of_night(night: int) -> str:
     """Return the fold of a night (and so of all its fields): of every ten, 6 train, 1, 3 test."""
     return "test" if night % 10 in (2, 5, 8) else "calibration" if night % 10 == 4 else "train"
