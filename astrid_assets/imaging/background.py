@@ -19,6 +19,7 @@ _MAD_TO_SIGMA = 1.482602
 _MIN_CELL_FRACTION = 0.2
 _LEVEL_MASK_SIGMA = 3.0
 _RMS_MASK_SIGMA = 3.5
+_ROUGH_MESH_PIX = 48
 _MIN_USABLE_PIXELS = 256
 
 
@@ -63,15 +64,18 @@ def estimate_background(
     if sources is not None:
         sky = usable & ~sources
         return _maps(clean, sky, sky, usable, mesh_pix)
-    background = _maps(clean, usable, usable, usable, mesh_pix, is_clipped=True)
-    for _ in range(2):
+    rough = 2 if mesh_pix >= _ROUGH_MESH_PIX else 1
+    background = _maps(clean, usable, usable, usable, mesh_pix, is_clipped=True, step=rough)
+    for step in (rough, 1):
         left = clean - background.level
         significance = source_significance(
             left, background.rms, unusable=~usable, fwhm_pix=fwhm_pix
         )
         for_level = usable & ~source_mask(significance, threshold_sigma=_LEVEL_MASK_SIGMA)
         for_rms = usable & ~source_mask(significance, threshold_sigma=_RMS_MASK_SIGMA)
-        background = _maps(left, for_level, for_rms, usable, mesh_pix, base=background.level)
+        background = _maps(
+            left, for_level, for_rms, usable, mesh_pix, base=background.level, step=step
+        )
     return background
 
 
@@ -84,10 +88,12 @@ def _maps(
     *,
     is_clipped: bool = False,
     base: NDArray[np.float32] | None = None,
+    step: int = 1,
 ) -> Background:
     """Cells' medians and scatters as smooth maps; cells without enough sky take neighbours'.
 
-    base: a level already taken off `data`, part of the one returned.
+    base: a level already taken off `data`, part of the one returned. step: every so-manieth pixel
+    along each axis is enough.
     """
     ny, nx = data.shape
     rows, columns = _edges(ny, mesh), _edges(nx, mesh)
@@ -98,7 +104,7 @@ def _maps(
         out = np.full((len(rows) - 1, len(columns) - 1, 2), np.nan)
 
         def band(first: int, stop: int) -> None:
-            _cell_statistics(values, sky, rows, columns, clips, first, stop, out)
+            _cell_statistics(values, sky, rows, columns, clips, step, first, stop, out)
 
         over_rows(band, len(rows) - 1, min_rows=2)
         if not np.isfinite(out).any():
@@ -146,19 +152,19 @@ def _level_and_rms(values, clips):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _cell_statistics(data, sky, rows, columns, clips, first, stop, out):  # type: ignore[no-untyped-def]
+def _cell_statistics(data, sky, rows, columns, clips, step, first, stop, out):  # type: ignore[no-untyped-def]
     """Level and rms (last axis of `out`) of the cells with enough sky; others stay NaN."""
     for j in range(first, stop):
         for i in range(columns.size - 1):
             area = (rows[j + 1] - rows[j]) * (columns[i + 1] - columns[i])
             values = np.empty(area, np.float32)
             n = 0
-            for y in range(rows[j], rows[j + 1]):
-                for x in range(columns[i], columns[i + 1]):
+            for y in range(rows[j], rows[j + 1], step):
+                for x in range(columns[i], columns[i + 1], step):
                     if sky[y, x]:
                         values[n] = data[y, x]
                         n += 1
-            if n >= _MIN_CELL_FRACTION * area and n > 0:
+            if n * step * step >= _MIN_CELL_FRACTION * area and n > 0:
                 out[j, i, 0], out[j, i, 1] = _level_and_rms(values[:n], clips)
 
 
