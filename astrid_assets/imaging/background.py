@@ -92,8 +92,8 @@ def _maps(
 ) -> Background:
     """Cells' medians and scatters as smooth maps; cells without enough sky take neighbours'.
 
-    base: a level already taken off `data`, part of the one returned. step: every so-manieth pixel
-    along each axis is enough.
+    base: a level already taken off `data`, part of the one returned. step: only every
+    `step`-th pixel along each axis is looked at.
     """
     ny, nx = data.shape
     rows, columns = _edges(ny, mesh), _edges(nx, mesh)

@@ -22,7 +22,7 @@ _BRIGHT_SIGMA = 60.0
 class SourceTable:
     """Sources in order of (y, x), as arrays of one length.
 
-    x, y: windowed-free barycentres, 0-based pixels. flux: aperture counts of radius 1.5 FWHM, ADU;
+    x, y: isophotal barycentres, 0-based pixels. flux: aperture counts of radius 1.5 FWHM, ADU;
     flux_error: its error. peak: brightest pixel, ADU. fwhm: twice the half-light radius, pixels.
     a, b, theta: isophotal rms axes (pixels) and angle of the major axis from x (radians).
     n_pix: pixels above the threshold. flags: sep's extraction flags (1: blended).
