@@ -1,4 +1,4 @@
-"""Which reference an exposure is subtracted by: the promoted one, where the rule lets it be used."""
+"""Which reference an exposure is subtracted by: the promoted one, where the rule allows it."""
 
 from __future__ import annotations
 
