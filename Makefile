@@ -42,15 +42,8 @@ demo: env ## every stage on ten real frames; prints the transients found
 test: env ## the tests (no network needed; with ASTRID_DATA also those on real frames)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-# A dagster.yaml of the user's own in ASTRID_HOME/dagster stays; else ours is linked there, since
-# Dagster reads it from DAGSTER_HOME only.
 dev: env ## the Dagster UI and daemon on 127.0.0.1:3000 (PORT=…)
-	@mkdir -p "$$ASTRID_HOME/dagster"
-	@DAGSTER_HOME=$$(cd "$$ASTRID_HOME/dagster" && pwd) && export DAGSTER_HOME && \
-	ASTRID_HOME=$$(dirname "$$DAGSTER_HOME") && export ASTRID_HOME && \
-	yaml="$$DAGSTER_HOME/dagster.yaml" && \
-	if [ -L "$$yaml" ] || [ ! -e "$$yaml" ]; then ln -sfn '$(CURDIR)/dagster.yaml' "$$yaml"; fi && \
-	exec $(BIN)/dagster dev -h 127.0.0.1 -p $(PORT) -w workspace.yaml
+	@exec $(BIN)/astrid dev --port $(PORT)
 
 bench: env ## time, CPU and memory of each stage on the synthetic sky
 	@$(BIN)/python -m astrid_assets.bench $(ARGS)

@@ -10,7 +10,7 @@ import typer
 from astrid_assets.cli.demo import demo
 from astrid_assets.cli.difference import difference
 from astrid_assets.cli.queries import status, transients, why
-from astrid_assets.cli.runs import ingest, reference, run, upgrade
+from astrid_assets.cli.runs import dev, ingest, reference, run, upgrade
 
 app = typer.Typer(
     name="astrid",
@@ -19,7 +19,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, difference, ingest, run, reference, transients, why, status, upgrade):
+for command in (
+    demo,
+    dev,
+    difference,
+    ingest,
+    run,
+    reference,
+    transients,
+    why,
+    status,
+    upgrade,
+):
     app.command()(command)
 
 

@@ -25,15 +25,14 @@ def prepare_home(settings: Settings) -> Path:
     target = home / "dagster.yaml"
     if target.is_symlink() or not target.exists():
         target.unlink(missing_ok=True)
-        target.symlink_to(_project_file("dagster.yaml"))
+        target.symlink_to(project_file("dagster.yaml"))
     os.environ["DAGSTER_HOME"] = str(home)
     return home
 
 
-def _project_file(name: str) -> Path:
-    checkout = Path(astrid_resources.__file__).parents[1] / name
-    installed = Path(astrid_resources.__file__).parent / name
-    return checkout if checkout.exists() else installed
+def project_file(name: str) -> Path:
+    """Return a settings file of Dagster's that comes with the package."""
+    return Path(astrid_resources.__file__).parent / name
 
 
 @contextmanager

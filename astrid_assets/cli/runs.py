@@ -13,6 +13,8 @@ from astrid_assets.cli.output import fail, say, say_json
 
 if TYPE_CHECKING:
     from astrid_assets.cli.pipeline import RunOutcome
+    from astrid_resources.database.connection import Database
+    from astrid_resources.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -64,6 +66,27 @@ def reference(
 
 def upgrade() -> None:
     """Bring ASTRID_HOME and the database schema up to date; nothing is lost."""
+    settings, database = _prepared()
+    say(f"{settings.home} is ready: {database!r}")
+
+
+def dev(
+    port: Annotated[int, typer.Option(help="Port of the UI on 127.0.0.1.")] = 3000,
+) -> None:
+    """Serve the Dagster UI and daemon on 127.0.0.1, with the stores under ASTRID_HOME."""
+    import os
+    import sys
+
+    from astrid_assets.cli.instance import project_file
+
+    settings, _ = _prepared()
+    os.environ["ASTRID_HOME"] = str(settings.home)
+    workspace = ["-w", str(project_file("workspace.yaml"))]
+    served = ["-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), *workspace]
+    os.execv(sys.executable, [sys.executable, *served])  # noqa: S606
+
+
+def _prepared() -> tuple[Settings, Database]:
     from astrid_assets.cli.instance import prepare_home
     from astrid_resources.database.connection import Database
     from astrid_resources.settings import Settings
@@ -72,7 +95,7 @@ def upgrade() -> None:
     prepare_home(settings)
     database = Database(settings.database_url)
     database.upgrade()
-    say(f"{settings.home} is ready: {database!r}")
+    return settings, database
 
 
 def _tell(outcome: RunOutcome, *, as_json: bool, extra: dict[str, object] | None = None) -> None:

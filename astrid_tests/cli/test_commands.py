@@ -17,7 +17,8 @@ from astrid_assets.imaging.synthetic.fits_file import to_fits
 from astrid_assets.imaging.synthetic.pair import make_pair
 
 COMMANDS = (
-    "demo", "difference", "ingest", "run", "reference", "transients", "why", "status", "upgrade",
+    "demo", "dev", "difference", "ingest", "run", "reference", "transients", "why", "status",
+    "upgrade",
 )  # fmt: skip
 
 
