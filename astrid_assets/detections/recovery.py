@@ -16,11 +16,12 @@ from astrid_assets.detections.cutouts import candidate_cutouts
 from astrid_assets.detections.scoring import Champion, score
 from astrid_assets.difference.subtract import Subtraction, SubtractionSettings, subtract
 from astrid_assets.imaging.injection import inject_sources
-from astrid_resources.images import Image, MaskPlane, NoWork, PSFModel, has_any
+from astrid_resources.images import DifferenceImage, Image, MaskPlane, NoWork, PSFModel, has_any
 from astrid_resources.images.masks import UNUSABLE
 
 Floats = NDArray[np.float64]
 _Z95 = 1.959964
+_MIN_SCORE_POWER = 0.05
 
 
 class NoRoomError(NoWork):
@@ -143,6 +144,26 @@ def _places(
     return np.array(xs), np.array(ys)
 
 
+def score_error(difference: DifferenceImage, x: NDArray[np.int64], y: NDArray[np.int64]) -> Floats:
+    """Return the flux that raises score_corrected by 1 at pixels (x, y), science counts.
+
+    It is the whole noise of the score, with the astrometric and PSF-model terms that the error of
+    a PSF flux leaves out: both maps come from the same S, so their ratio (over 3 x 3 pixels,
+    weighted by the score) is F_S / sqrt(V) there. Where the score says nothing: the flux error.
+    """
+    ny, nx = difference.score_corrected.shape
+    offset = np.arange(-1, 2)
+    rows = np.clip(y[:, None, None] + offset[None, :, None], 0, ny - 1)
+    columns = np.clip(x[:, None, None] + offset[None, None, :], 0, nx - 1)
+    score = difference.score_corrected[rows, columns].astype(float)
+    flux = difference.psf_flux[rows, columns].astype(float)
+    power = np.sum(score**2, axis=(1, 2))
+    known = power > _MIN_SCORE_POWER
+    ratio = np.sum(flux * score, axis=(1, 2)) / np.where(known, power, 1)
+    flux_error = difference.psf_flux_error[y, x].astype(float)
+    return np.where(known & (ratio > 0), ratio, flux_error)
+
+
 def recover(
     science: Image,
     reference: Image,
@@ -166,9 +187,8 @@ def recover(
     x, y = column + rng.uniform(-0.5, 0.5, len(row)), row + rng.uniform(-0.5, 0.5, len(row))
     mask = subtraction.difference.image.mask
     is_unusable = has_any(mask, *UNUSABLE)[row, column]
-    error_map = subtraction.difference.psf_flux_error
-    typical = float(np.median(error_map[~has_any(mask, *UNUSABLE)]))
-    error = np.where(is_unusable, typical, error_map[row, column]).astype(float)
+    typical = float(np.median(subtraction.difference.psf_flux_error[~has_any(mask, *UNUSABLE)]))
+    error = np.where(is_unusable, typical, score_error(subtraction.difference, column, row))
     snr = rng.uniform(settings.snr_edges[0], settings.snr_edges[-1], len(row))
     flux = flux_for_snr(snr, error, science.psf, gain_e_per_adu=science.meta.gain_e_per_adu)
     injected = inject_sources(science, x=x, y=y, flux_adu=flux, rng=rng)

@@ -14,6 +14,7 @@ from astrid_assets.detections.recovery import (
     RecoverySettings,
     flux_for_snr,
     recover,
+    score_error,
     wilson_interval,
 )
 from astrid_assets.difference.subtract import Subtraction, subtract
@@ -50,6 +51,21 @@ def test_the_found_fraction_follows_theory_within_its_error() -> None:
     assert len(s) > 120
     assert is_found.sum() - expected.sum() > -4 * error
     assert is_found.sum() - expected.sum() < 4 * error + 0.06 * len(s)
+
+
+def test_the_true_snr_counts_all_noise_of_the_score() -> None:
+    difference = _pair()[2].difference
+    score = difference.score_corrected
+    lowered = np.where(np.arange(score.shape[1]) < 200, score / 2, score).astype(np.float32)
+    halved = type(difference)(**{**vars(difference), "score_corrected": lowered})
+    y = np.arange(30, 390, 15)
+    for x, factor in ((100, 2.0), (300, 1.0)):
+        at = np.full(len(y), x)
+        before, after = score_error(difference, at, y), score_error(halved, at, y)
+        np.testing.assert_allclose(after / before, factor, rtol=1e-5)
+        np.testing.assert_allclose(
+            np.median(before / difference.psf_flux_error[y, at]), 1, atol=0.02
+        )
 
 
 def test_what_the_model_rejects_is_found_but_not_accepted() -> None:
