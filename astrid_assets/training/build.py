@@ -60,11 +60,17 @@ def sample_of(samples: TrainingSet) -> Sample:
     """Return what the evaluation needs to know of `samples`."""
     return Sample(
         is_real=samples.is_real,
-        snr=samples.snr.astype(float),
+        snr=working_snr(samples),
         sky_field=samples.sky_field,
         fwhm_pix=samples.fwhm_pix.astype(float),
         on_host=samples.on_host,
     )
+
+
+def working_snr(samples: TrainingSet) -> NDArray[np.float64]:
+    """Return the true S/N of points; of trails what a point's filter measures; NaN of bogus."""
+    measured = np.abs(samples.significance)
+    return np.where(samples.is_trailed, measured, samples.snr).astype(np.float64)
 
 
 def fit_model(
@@ -100,7 +106,7 @@ def evaluate_model(fitted: Fitted, samples: TrainingSet, settings: ChampionSetti
     logits, _ = network.predict(fitted.model, known.cutouts.astype(np.float32))
     temperature, offset = calibrate(logits[:, 0].astype(float), known.is_real, prior_real=prior)
     chosen = probabilities(logits[:, 0].astype(float), temperature=temperature, offset=offset)
-    bright = known.is_real & (known.snr >= evaluation.snr_min)
+    bright = known.is_real & (working_snr(known) >= evaluation.snr_min)
     threshold = threshold_at(
         chosen[bright], np.ones(int(bright.sum())),
         false_negative_rate=evaluation.false_negative_rate,
@@ -114,6 +120,7 @@ def evaluate_model(fitted: Fitted, samples: TrainingSet, settings: ChampionSetti
     figures["by_view"] = {
         str(view): _rates(accepted, test, test.view == view) for view in np.unique(test.view)
     }
+    figures["on_star"] = _rates(accepted, test, test.on_star)
     figures["after_rules"] = _rates(accepted, test, test.rejection_rule == "")
     return Evaluated(
         {

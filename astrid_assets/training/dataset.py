@@ -145,6 +145,7 @@ def label_subtraction(
         is_trailed=is_real & (length > fwhm),
         is_negative=negative,
         on_host=is_real & np.append(truth.on_host, False)[source],
+        on_star=is_real & np.append(truth.on_star, False)[source],
         snr=np.where(is_real, np.append(snr, np.nan)[source], np.nan).astype(np.float32),
         significance=significance[keep].astype(np.float32),
         fwhm_pix=np.full(n, fwhm, np.float32),

@@ -20,6 +20,7 @@ from astrid_resources.images import Image, MaskPlane, RawExposure
 Floats = NDArray[np.float64]
 _WIDER = 1.15
 _TRAIL_STEP_FWHM = 0.25
+_VARIABLE = 2
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,12 @@ class FieldSettings:
     fwhm_pix, reference_fwhm_factor, reference_depth: ranges, log-uniform; the reference is one
         exposure as deep as `reference_depth` science exposures.
     sides_pix: edges of the square fields, drawn among; small ones have few stars for PSF and shift.
+    variable_ratio: change of a variable star over its own flux, log-uniform.
     snr: sky-limited S/N of the sources put in, log-uniform. sources_per_mpix: how many.
     """
 
     seed: int = 20260101
-    n_nights: int = 20
+    n_nights: int = 40
     fields_per_night: int = 4
     sides_pix: tuple[int, ...] = (384, 768, 768, 768)
     fwhm_pix: tuple[float, float] = (2.0, 6.0)
@@ -47,7 +49,9 @@ class FieldSettings:
     snr: tuple[float, float] = (4.5, 60.0)
     sources_per_mpix: float = 130.0
     on_galaxy_share: float = 0.4
-    near_star_share: float = 0.1
+    near_star_share: float = 0.08
+    variable_share: float = 0.12
+    variable_ratio: tuple[float, float] = (0.15, 1.5)
     trail_share: float = 0.12
     trail_length_fwhm: tuple[float, float] = (1.5, 5.0)
     negative_share: float = 0.12
@@ -72,7 +76,8 @@ class InjectedTruth:
 
     x, y: true pixels on the *science* grid (middle of a trail); flux_adu: total, science counts;
     length_pix, angle_rad: of a trail (0 for a point), on the science grid;
-    is_negative: it is in the reference only; on_host: it was put on a galaxy.
+    is_negative: it is in the reference only; on_host: it was put on a galaxy; on_star: exactly on
+    a star, which so has changed its flux.
     """
 
     x: Floats = field(repr=False)
@@ -82,9 +87,14 @@ class InjectedTruth:
     angle_rad: Floats = field(repr=False)
     is_negative: NDArray[np.bool_] = field(repr=False)
     on_host: NDArray[np.bool_] = field(repr=False)
+    on_star: NDArray[np.bool_] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> InjectedTruth:
+        """Return the sources of a boolean mask or of indices."""
+        return InjectedTruth(**{name: getattr(self, name)[rows] for name in vars(self)})
 
 
 @dataclass(frozen=True)
@@ -187,41 +197,71 @@ def _sky(epoch: Epoch, settings: FieldSettings, rng: np.random.Generator) -> Sky
     )
 
 
-def _positions(
-    sky: SkyField, epoch: Epoch, settings: FieldSettings, n: int, rng: np.random.Generator
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Return true pixel positions of n sources, and which were put on a galaxy.
+def _truth(
+    sky: SkyField, epoch: Epoch, settings: FieldSettings, rng: np.random.Generator
+) -> InjectedTruth:
+    """Draw the sources of a field: anywhere, on galaxies, near stars, on stars.
 
-    The same sky density everywhere but for the shares on galaxies and near stars; no two closer
-    than 8 FWHM, so that fewer than n may come back.
+    No two are closer than 8 FWHM, so that fewer than wanted may come back.
     """
     ny, nx = epoch.shape
+    n = round(settings.sources_per_mpix * ny * nx / 1e6)
+    low, high = np.log(settings.snr)
+    unit = float(epoch.flux_adu(np.asarray(epoch.magnitude_of_snr(1.0))))
+    flux = unit * np.exp(rng.uniform(low, high, n))
     x, y = rng.uniform(0, nx - 1, n), rng.uniform(0, ny - 1, n)
-    draw = rng.random(n)
-    on_galaxy = draw < settings.on_galaxy_share
-    near_star = ~on_galaxy & (draw < settings.on_galaxy_share + settings.near_star_share)
+    steps = np.cumsum([settings.on_galaxy_share, settings.near_star_share, settings.variable_share])
+    kind = np.searchsorted(steps, rng.random(n), side="right")
     wcs = epoch.wcs(is_true=True)
-    bright = np.argsort(np.argsort(sky.magnitude_ab)) < 0.6 * len(sky)
-    for rows, kind, reach in ((on_galaxy, Kind.GALAXY, None), (near_star, Kind.STAR, 4.0)):
-        hosts = np.flatnonzero((sky.kind == kind) & bright)
-        if not rows.any() or not len(hosts):
+    own = epoch.flux_adu(sky.magnitude_ab)
+    bright = np.argsort(np.argsort(-own)) < 0.6 * len(sky)
+    hosts = (
+        np.flatnonzero((sky.kind == Kind.GALAXY) & bright),
+        np.flatnonzero((sky.kind == Kind.STAR) & bright),
+        np.flatnonzero((sky.kind == Kind.STAR) & (own > 8 * unit) & (own < 400 * unit)),
+    )
+    placed = np.zeros((3, n), bool)
+    for which, rows in enumerate(kind == k for k in range(3)):
+        m = int(rows.sum())
+        if not m or not len(hosts[which]):
             continue
-        host = rng.choice(hosts, int(rows.sum()))
+        host = rng.choice(hosts[which], m)
+        radius = (
+            sky.effective_radius_arcsec[host] / epoch.pixel_scale_arcsec * rng.rayleigh(0.7, m),
+            epoch.fwhm_pix * rng.uniform(1.2, 4.0, m),
+            np.zeros(m),
+        )[which]
+        angle = rng.uniform(0, 2 * np.pi, m)
         hx, hy = wcs.all_world2pix(sky.ra[host], sky.dec[host], 0)
-        if reach is None:
-            radius = sky.effective_radius_arcsec[host] / epoch.pixel_scale_arcsec
-            radius = radius * rng.rayleigh(0.7, len(host))
-        else:
-            radius = epoch.fwhm_pix * rng.uniform(1.2, reach, len(host))
-        angle = rng.uniform(0, 2 * np.pi, len(host))
         x[rows], y[rows] = hx + radius * np.cos(angle), hy + radius * np.sin(angle)
+        if which == _VARIABLE:
+            low, high = np.log(settings.variable_ratio)
+            flux[rows] = own[host] * np.exp(rng.uniform(low, high, m))
+        placed[which] = rows
+    is_trail = ~placed[_VARIABLE] & (rng.random(n) < settings.trail_share)
+    length = np.where(is_trail, epoch.fwhm_pix * rng.uniform(*settings.trail_length_fwhm, n), 0.0)
+    truth = InjectedTruth(
+        x=x,
+        y=y,
+        flux_adu=flux * np.sqrt(1 + length / epoch.fwhm_pix),
+        length_pix=length,
+        angle_rad=rng.uniform(0, np.pi, n),
+        is_negative=rng.random(n) < settings.negative_share,
+        on_host=placed[0],
+        on_star=placed[_VARIABLE],
+    )
+    return truth.select(_apart(x, y, epoch))
+
+
+def _apart(x: Floats, y: Floats, epoch: Epoch) -> NDArray[np.int64]:
+    """Return the rows of positions on the detector, each 8 FWHM from those before it."""
+    ny, nx = epoch.shape
     keep: list[int] = []
-    for i in range(n):
+    for i in range(len(x)):
         inside = 0 <= x[i] <= nx - 1 and 0 <= y[i] <= ny - 1
-        apart = np.hypot(x[keep] - x[i], y[keep] - y[i]) > 8 * epoch.fwhm_pix
-        if inside and apart.all():
+        if inside and (np.hypot(x[keep] - x[i], y[keep] - y[i]) > 8 * epoch.fwhm_pix).all():
             keep.append(i)
-    return x[keep], y[keep], on_galaxy[keep]
+    return np.array(keep, int)
 
 
 def _sources(truth: InjectedTruth, epoch: Epoch, *, is_negative: bool) -> SkyField:
@@ -236,29 +276,6 @@ def _sources(truth: InjectedTruth, epoch: Epoch, *, is_negative: bool) -> SkyFie
     x, y, flux = np.concatenate(xs), np.concatenate(ys), np.concatenate(fluxes)
     ra, dec = epoch.wcs(is_true=True).all_pix2world(x, y, 0)
     return SkyField.points(ra, dec, epoch.magnitude_ab(flux), kind=Kind.TRANSIENT)
-
-
-def _truth(
-    sky: SkyField, epoch: Epoch, settings: FieldSettings, rng: np.random.Generator
-) -> InjectedTruth:
-    wanted = round(settings.sources_per_mpix * epoch.shape[0] * epoch.shape[1] / 1e6)
-    x, y, on_host = _positions(sky, epoch, settings, wanted, rng)
-    n = len(x)
-    unit = float(epoch.flux_adu(np.asarray(epoch.magnitude_of_snr(1.0))))
-    low, high = np.log(settings.snr)
-    flux = unit * np.exp(rng.uniform(low, high, n))
-    is_trail = rng.random(n) < settings.trail_share
-    length = np.where(is_trail, epoch.fwhm_pix * rng.uniform(*settings.trail_length_fwhm, n), 0.0)
-    flux = flux * np.sqrt(1 + length / epoch.fwhm_pix)
-    return InjectedTruth(
-        x=x,
-        y=y,
-        flux_adu=flux,
-        length_pix=length,
-        angle_rad=rng.uniform(0, np.pi, n),
-        is_negative=rng.random(n) < settings.negative_share,
-        on_host=on_host,
-    )
 
 
 def resampled(raw: RawExposure, *, rng: np.random.Generator) -> RawExposure:

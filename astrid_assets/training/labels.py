@@ -98,10 +98,6 @@ def truth_masks(
         shown = close & (snr >= labels.mask_snr_min) & (truth.is_negative == is_negative[i])
         if shown.any():
             px, py = np.broadcast_arrays(x[i] + grid, (y[i] + grid)[:, None])
-            distance = distance_to_truth(px.ravel(), py.ravel(), _rows(truth, shown)).min(axis=1)
+            distance = distance_to_truth(px.ravel(), py.ravel(), truth.select(shown)).min(axis=1)
             masks[i] = (distance <= labels.mask_fwhm * fwhm_pix).reshape(size, size)
     return masks
-
-
-def _rows(truth: InjectedTruth, keep: NDArray[np.bool_]) -> InjectedTruth:
-    return InjectedTruth(**{name: getattr(truth, name)[keep] for name in vars(truth)})

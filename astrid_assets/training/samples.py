@@ -26,7 +26,8 @@ class TrainingSet:
     pixels within the true sources. is_real: an injected source; is_trailed: an injected trail.
     snr: true S/N (NaN of bogus); significance: as the pipeline measured it, in sigmas.
     sky_field, night: indices, the split's units; x, y: pixels; fwhm_pix: FWHM of the difference.
-    on_host: a galaxy lies under it; is_negative: found as a negative difference;
+    on_host: a galaxy lies under it; on_star: a star that changed its flux;
+    is_negative: found as a negative difference;
     rejection_rule: the pipeline's own verdict before the model ("" where none);
     view: 0 where nothing was made wrong on purpose, 1 and up for degraded subtractions of a field.
     """
@@ -37,6 +38,7 @@ class TrainingSet:
     is_trailed: NDArray[np.bool_] = field(repr=False)
     is_negative: NDArray[np.bool_] = field(repr=False)
     on_host: NDArray[np.bool_] = field(repr=False)
+    on_star: NDArray[np.bool_] = field(repr=False)
     snr: NDArray[np.float32] = field(repr=False)
     significance: NDArray[np.float32] = field(repr=False)
     fwhm_pix: NDArray[np.float32] = field(repr=False)
@@ -131,8 +133,9 @@ def load_training_set(path: Path) -> tuple[TrainingSet, dict[str, Any]]:
 
 
 def fold_of_night(night: int) -> str:
-    """Return the fold of a night (and so of all its fields): of every ten, 6 train, 1, 3 test."""
-    return "test" if night % 10 in (2, 5, 8) else "calibration" if night % 10 == 4 else "train"
+    """Return the fold of a night (and so of all its fields): of every ten, 5 train, 2, 3 test."""
+    last = night % 10
+    return "test" if last in (2, 5, 8) else "calibration" if last in (4, 9) else "train"
 
 
 def fold(samples: TrainingSet, name: str) -> TrainingSet:

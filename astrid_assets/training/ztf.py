@@ -26,9 +26,12 @@ _N_BOOTSTRAP = 500
 
 
 def ztf_probabilities(
-    champion: Champion, triplets: NDArray[np.float32], fwhm_pix: NDArray[np.floating]
+    champion: Champion, triplets: NDArray[np.float32], fwhm_pix: float
 ) -> NDArray[np.float64]:
-    """Return our probability for triplets (n, 63, 63, 3) = science, reference, difference."""
+    """Return our probability for triplets (n, 63, 63, 3) = science, reference, difference.
+
+    fwhm_pix: one for all, the images' PSF; a packet's `fwhm` is that of the candidate itself.
+    """
     cutouts = [
         make_cutouts(
             triplet[..., 0],
@@ -37,10 +40,10 @@ def ztf_probabilities(
             x=np.array([31.0]),
             y=np.array([31.0]),
             is_negative=np.array([False]),
-            fwhm_pix=float(fwhm),
+            fwhm_pix=fwhm_pix,
             settings=champion.cutouts,
         )
-        for triplet, fwhm in zip(triplets, fwhm_pix, strict=True)
+        for triplet in triplets
     ]
     return score(champion, np.concatenate(cutouts)).probability
 
@@ -56,8 +59,7 @@ def evaluate_on_ztf(champion: Champion, data: Path, *, seed: int = 1) -> dict[st
         triplets = arrays["triplets"]
     is_positive = table["isdiffpos"].astype(str).isin(("t", "1")).to_numpy()
     table, triplets = table[is_positive], triplets[is_positive]
-    fwhm = table["fwhm"].to_numpy(float)
-    fwhm = np.where(np.isfinite(fwhm) & (fwhm > 0), fwhm, np.nanmedian(fwhm))
+    fwhm = float(np.nanmedian(table["fwhm"].to_numpy(float)))
     ours = ztf_probabilities(champion, triplets, fwhm)
     drb, rb = table["drb"].to_numpy(float), table["rb"].to_numpy(float)
     distance = table["ssdistnr"].to_numpy(float)

@@ -46,6 +46,7 @@ def _truth(
         angle_rad=np.broadcast_to(np.asarray(angle, float), n).copy(),
         is_negative=np.broadcast_to(negative, n).copy(),
         on_host=np.zeros(n, bool),
+        on_star=np.zeros(n, bool),
     )
 
 
@@ -138,7 +139,7 @@ def test_fields_are_a_function_of_seed_and_index_and_share_their_night() -> None
 def test_sources_stand_where_the_truth_says_also_after_resampling() -> None:
     always = replace(
         SMALL, resampled_share=1.0, snr=(300.0, 400.0), trail_share=0.0, negative_share=0.0,
-        on_galaxy_share=0.0, near_star_share=0.0, stars_per_mpix=(1.0, 1.0001),
+        on_galaxy_share=0.0, near_star_share=0.0, variable_share=0.0, stars_per_mpix=(1.0, 1.0001),
         galaxies_per_mpix=(1.0, 1.0001), cosmic_rays_per_mpix=(0.1, 0.11), bad_columns_max=0,
     )  # fmt: skip
     for share in (0.0, 1.0):

@@ -43,7 +43,8 @@ def toy_set(n: int, *, seed: int, n_nights: int = 10) -> TrainingSet:
     field = np.arange(n) // 4 % (2 * n_nights)
     return TrainingSet(
         cutouts=cutouts, masks=pack_masks(masks), is_real=is_real, is_trailed=no, is_negative=no,
-        on_host=no, snr=snr, significance=zero, fwhm_pix=zero + 4, x=zero, y=zero, sky_field=field,
+        on_host=no, on_star=no, snr=snr,
+        significance=zero, fwhm_pix=zero + 4, x=zero, y=zero, sky_field=field,
         night=field // 2,
         view=np.zeros(n, int), rejection_rule=np.full(n, ""),
     )  # fmt: skip
