@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -14,12 +13,11 @@ from rich.table import Table
 from astrid_resources.identity import plain_json
 
 EXIT_KNOWN_FAILURE = 1
+_WIDEST = 400
 
 
-def console() -> Console:
-    """Return the console of people: standard output, wide enough for a table when piped."""
-    is_terminal = sys.stdout.isatty()
-    width = None if is_terminal or "COLUMNS" in os.environ else 140
+def console(*, width: int | None = None) -> Console:
+    """Return the console of people: standard output, without guesses at colours."""
     return Console(width=width, highlight=False, emoji=False)
 
 
@@ -34,7 +32,7 @@ def say_json(value: Any) -> None:
 
 
 def say_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print `rows` (equal keys) as a table; the keys are the headings."""
+    """Print `rows` (equal keys) as a table; the keys are the headings, nothing is cut off."""
     if not rows:
         say(f"{title}: none")
         return
@@ -44,7 +42,7 @@ def say_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
         table.add_column(key, justify="right" if is_number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
-    console().print(table)
+    console(width=_WIDEST).print(table)
 
 
 def fail(message: str) -> NoReturn:

@@ -21,13 +21,13 @@ from astrid_assets.detections.recovery_figures import (
 )
 from astrid_assets.detections.rows import detection_rows, model_run_row
 from astrid_assets.detections.scoring import score
-from astrid_assets.difference.subtract import SubtractionSettings, subtract
+from astrid_assets.difference.stored import stored_subtraction
+from astrid_assets.difference.subtract import SubtractionSettings
 from astrid_assets.metadata import pictures, products_metadata, table
 from astrid_assets.observations import labels_of, loaded_products, observations_by_id
 from astrid_assets.partitions import NIGHT_TILE
-from astrid_assets.reference.promotion import reference_path
 from astrid_assets.stage import Content, StageCode, Task, run_stage
-from astrid_assets.stored import difference_of, image_at, image_of
+from astrid_assets.stored import difference_of, image_of
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.images.fits_form import array_hdu, write_hdus
 from astrid_resources.objects import ObjectStore
@@ -168,13 +168,11 @@ def injection_recovery(
     previews: dict[str, bytes] = {}
 
     def make(task: Task) -> Content:
-        (run,) = difference_by_id[task.inputs[0]].rows["difference_runs"]
-        science = image_of(store, calibrated_exposures.of_observation(run["observation_id"]))
-        reference = image_at(store, reference_path(opened, run["reference_image_id"]))
+        product = difference_by_id[task.inputs[0]]
+        science = image_of(store, calibrated_exposures.of_observation(rows[task.observation_id].id))
         recovery = recover(
             science,
-            reference,
-            subtract(science, reference),
+            stored_subtraction(store, product),
             champion=model.champion,
             rng=np.random.default_rng(int(RECOVERY.product_id(task)[:16], 16)),
         )

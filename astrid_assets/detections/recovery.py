@@ -5,7 +5,7 @@ Nothing of it reaches the catalog. Drawing the sources stands in `imaging/inject
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 from astrid_assets.candidates.extract import CandidateSettings, find_candidates
 from astrid_assets.detections.cutouts import candidate_cutouts
 from astrid_assets.detections.scoring import Champion, score
-from astrid_assets.difference.subtract import Subtraction, SubtractionSettings, subtract
+from astrid_assets.difference.matching import StarMatch
+from astrid_assets.difference.subtract import (
+    Subtraction,
+    SubtractionSettings,
+    subtract_aligned,
+)
 from astrid_assets.imaging.injection import inject_sources
 from astrid_resources.images import DifferenceImage, Image, MaskPlane, NoWork, PSFModel, has_any
 from astrid_resources.images.masks import UNUSABLE
@@ -164,9 +169,41 @@ def score_error(difference: DifferenceImage, x: NDArray[np.int64], y: NDArray[np
     return np.where(known & (ratio > 0), ratio, flux_error)
 
 
+def subtract_again(
+    injected: Image, subtraction: Subtraction, *, settings: SubtractionSettings | None = None
+) -> Subtraction:
+    """Subtract as before, from a science image that only gained sources.
+
+    Registration, flux ratio, PSF error and noise factor are those of `subtraction`: measured anew
+    they would be spoilt by sources that nature did not put there.
+    """
+    m = subtraction.metrics
+    none = np.zeros(0)
+    match = StarMatch(
+        shift_x_pix=m.shift_x_pix,
+        shift_y_pix=m.shift_y_pix,
+        flux_ratio=m.flux_ratio,
+        flux_ratio_error=m.flux_ratio_error,
+        astrometric_noise_x_pix=m.astrometric_noise_x_pix,
+        astrometric_noise_y_pix=m.astrometric_noise_y_pix,
+        psf_error=m.psf_error,
+        x=none,
+        y=none,
+        flux=none,
+    )
+    again = subtract_aligned(injected, subtraction.reference_on_science, match, settings=settings)
+    change = np.float32(again.metrics.noise_scale_factor / m.noise_scale_factor)
+    difference = replace(
+        again.difference,
+        score_corrected=again.difference.score_corrected * change,
+        psf_flux_error=again.difference.psf_flux_error / change,
+        noise_scale_factor=m.noise_scale_factor,
+    )
+    return replace(again, difference=difference)
+
+
 def recover(
     science: Image,
-    reference: Image,
     subtraction: Subtraction,
     *,
     champion: Champion,
@@ -175,9 +212,8 @@ def recover(
     subtraction_settings: SubtractionSettings | None = None,
     candidate_settings: CandidateSettings | None = None,
 ) -> Recovery:
-    """Return the completeness of `science` against `reference` (each on its own grid).
+    """Return the completeness of `science` in the `subtraction` that was made of it.
 
-    subtraction: of the same two without injected sources; it gives the noise at each place.
     Raises NoRoomError where there is no clear place, and what the stages raise.
     """
     settings = settings or RecoverySettings()
@@ -192,7 +228,7 @@ def recover(
     snr = rng.uniform(settings.snr_edges[0], settings.snr_edges[-1], len(row))
     flux = flux_for_snr(snr, error, science.psf, gain_e_per_adu=science.meta.gain_e_per_adu)
     injected = inject_sources(science, x=x, y=y, flux_adu=flux, rng=rng)
-    again = subtract(injected, reference, settings=subtraction_settings)
+    again = subtract_again(injected, subtraction, settings=subtraction_settings)
     found = find_candidates(again, injected, settings=candidate_settings)
     positive = [candidate for candidate in found if not candidate.is_negative]
     cx = np.array([candidate.pixel_x for candidate in positive], float)

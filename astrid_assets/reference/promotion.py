@@ -72,12 +72,6 @@ def current_reference(
     ).one_or_none()
 
 
-def reference_path(database: Database, row_id: UUID) -> str:
-    """Return the object key of a reference image, promoted or not any more."""
-    with database.read() as session:
-        return session.get_one(ReferenceImage, row_id).image_path
-
-
 def waiting_partitions(
     database: Database, surveys: Mapping[str, SurveyConfig]
 ) -> dict[tuple[date, str], str]:

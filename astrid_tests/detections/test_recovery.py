@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -15,9 +16,11 @@ from astrid_assets.detections.recovery import (
     flux_for_snr,
     recover,
     score_error,
+    subtract_again,
     wilson_interval,
 )
 from astrid_assets.difference.subtract import Subtraction, subtract
+from astrid_assets.imaging.injection import inject_sources
 from astrid_assets.imaging.synthetic import make_pair
 from astrid_resources.images import Image, MaskPlane, PSFModel
 from astrid_tests.detections.fixed_model import fixed_champion
@@ -32,9 +35,14 @@ def _pair() -> tuple[Image, Image, Subtraction]:
     return science, reference, subtract(science, reference)
 
 
+def _searched() -> tuple[Image, Subtraction]:
+    science, _, subtraction = _pair()
+    return science, subtraction
+
+
 def _recover(*, accepts: bool = True, seed: int = 1) -> Recovery:
     return recover(
-        *_pair(), champion=fixed_champion(accepts=accepts), rng=np.random.default_rng(seed),
+        *_searched(), champion=fixed_champion(accepts=accepts), rng=np.random.default_rng(seed),
         settings=SETTINGS,
     )  # fmt: skip
 
@@ -68,6 +76,25 @@ def test_the_true_snr_counts_all_noise_of_the_score() -> None:
         )
 
 
+def test_injected_sources_do_not_raise_the_noise_they_are_found_in() -> None:
+    """On resampled frames the blank-sky scatter scales the score: it must be the one before."""
+    science, reference, _ = _pair()
+    meta = replace(science.meta, is_resampled=True)
+    resampled = science.with_(meta=meta)
+    scaled = subtract(resampled, reference)
+    rng = np.random.default_rng(5)
+    x, y = (grid.ravel() for grid in np.mgrid[30:390:24, 30:390:24])
+    flux = np.full(len(x), 8 * np.median(scaled.difference.psf_flux_error))
+    injected = inject_sources(resampled, x=x + 0.3, y=y - 0.2, flux_adu=flux, rng=rng)
+    naive = subtract(injected, reference)
+    again = subtract_again(injected, scaled)
+    assert naive.difference.noise_scale_factor > 1.02 * scaled.difference.noise_scale_factor
+    assert again.difference.noise_scale_factor == scaled.difference.noise_scale_factor
+    at = (np.rint(y).astype(int), np.rint(x).astype(int))
+    gained = again.difference.score_corrected[at] - scaled.difference.score_corrected[at]
+    assert np.median(gained) == pytest.approx(8, abs=0.5)
+
+
 def test_what_the_model_rejects_is_found_but_not_accepted() -> None:
     kept, rejected = _recover(accepts=True), _recover(accepts=False)
     np.testing.assert_array_equal(kept.is_found, rejected.is_found)
@@ -88,19 +115,19 @@ def test_the_bins_hold_every_source_once_and_repeat_with_the_seed() -> None:
 
 
 def test_an_exposure_without_a_place_is_no_work() -> None:
-    science, reference, subtraction = _pair()
+    science, subtraction = _searched()
     lost = np.full(science.shape, np.uint32(MaskPlane.NO_DATA.flag))
     image = subtraction.difference.image.with_(mask=lost)
     difference = type(subtraction.difference)(**{**vars(subtraction.difference), "image": image})
     covered = type(subtraction)(**{**vars(subtraction), "difference": difference})
     with pytest.raises(NoRoomError, match="no pixel"):
         recover(
-            science, reference, covered, champion=fixed_champion(accepts=True),
+            science, covered, champion=fixed_champion(accepts=True),
             rng=np.random.default_rng(1),
         )  # fmt: skip
     with pytest.raises(NoRoomError, match="clear of peaks"):
         recover(
-            science, reference, subtraction, champion=fixed_champion(accepts=True),
+            science, subtraction, champion=fixed_champion(accepts=True),
             rng=np.random.default_rng(1), settings=RecoverySettings(clear_sigma=0.0),
         )  # fmt: skip
 

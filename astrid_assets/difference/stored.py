@@ -1,0 +1,23 @@
+"""A subtraction read back from its product, as it was when it was made."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from astrid_assets.difference.metrics import Quality, SubtractionMetrics
+from astrid_assets.difference.subtract import Subtraction
+from astrid_assets.stored import difference_of, image_of
+from astrid_resources.objects import ObjectStore
+from astrid_resources.products import Product
+
+
+def stored_subtraction(store: ObjectStore, product: Product) -> Subtraction:
+    """Return the subtraction of a product of `difference_images`."""
+    names = {field.name for field in fields(SubtractionMetrics)}
+    metrics = {name: value for name, value in product.metrics.items() if name in names}
+    return Subtraction(
+        difference_of(store, product),
+        image_of(store, product, "reference_on_science"),
+        SubtractionMetrics(**metrics),
+        Quality(product.has_passed, product.reasons),
+    )
