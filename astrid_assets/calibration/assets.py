@@ -17,7 +17,7 @@ from astrid_assets.stored import store_image
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.products import PartitionProducts
 
-CODE = StageCode("calibrated_exposures", "1", asdict(DEFAULTS))
+CODE = StageCode("calibrated_exposures", "2", asdict(DEFAULTS))
 SHOWN = (
     "grade",
     "seeing_arcsec",

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import astroscrappy
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-_EIGHT = np.ones((3, 3), bool)
-_AXES = ((0, 1), (1, 0), (1, 1), (1, -1))
-_NEVER = 1e30
+from astrid_assets.calibration import laplacian
+from astrid_assets.imaging.threads import over_rows
 
 
 @dataclass(frozen=True)
@@ -49,44 +46,28 @@ def cosmic_rays(
 
     data, variance: sky-subtracted counts and their variance, finite; unusable: bool [y, x],
     pixels to leave alone; fwhm_pix: FWHM of the stars, against which sharpness is judged.
-    One pass of astroscrappy with the separable median; its variance model is ours.
+    One pass of L.A.Cosmic with separable medians; its noise is the variance given.
     """
-    hits, _ = astroscrappy.detect_cosmics(
+    seen = np.empty(data.shape, np.bool_)
+    limit = settings.threshold_sigma
+
+    def band(first: int, stop: int) -> None:
+        laplacian.above_noise(data, variance, limit, first, stop, seen)
+
+    over_rows(band, data.shape[0])
+    y, x = np.divmod(np.flatnonzero(seen), data.shape[1])
+    state, found = laplacian.hits_among(
+        y,
+        x,
         data,
-        inmask=unusable,
-        invar=variance,
-        gain=1.0,
-        satlevel=_NEVER,
-        niter=1,
-        sepmed=True,
-        sigclip=settings.threshold_sigma,
-        sigfrac=settings.neighbour_fraction,
-        objlim=settings.contrast_min,
+        variance,
+        unusable,
+        limit,
+        settings.neighbour_fraction,
+        settings.contrast_min,
     )
-    hits = hits & ~unusable
-    return hits & ~_stars_among(data, variance, hits, fwhm_pix, settings)
-
-
-def _stars_among(
-    data: NDArray[np.float32],
-    variance: NDArray[np.float32],
-    hits: NDArray[np.bool_],
-    fwhm_pix: float,
-    settings: CosmicRaySettings,
-) -> NDArray[np.bool_]:
-    """Return the connected hits whose peak is no sharper than a star, along every axis."""
-    labels, n = ndimage.label(hits, _EIGHT)
-    if n == 0:
-        return np.zeros_like(hits)
-    peaks = np.array(ndimage.maximum_position(data, labels, np.arange(1, n + 1)))
-    padded = np.pad(data, 1, mode="edge")
-    y, x = peaks[:, 0] + 1, peaks[:, 1] + 1
-    peak = padded[y, x]
-    noise = np.sqrt(variance[peaks[:, 0], peaks[:, 1]])
     fwhm = float(np.clip(fwhm_pix, settings.fwhm_min_pix, settings.fwhm_max_pix))
-    is_star = np.isfinite(peak) & (peak > 0)
-    for dy, dx in _AXES:
-        pair = (padded[y + dy, x + dx] + padded[y - dy, x - dx]) / 2
-        expected = 2.0 ** (-4 * (dy * dy + dx * dx) / fwhm**2)
-        is_star &= pair + noise >= settings.star_ratio * expected * peak
-    return np.concatenate([[False], is_star])[labels]
+    falls = (2.0 ** (-4 / fwhm**2), 2.0 ** (-8 / fwhm**2))
+    laplacian.take_back_stars(state, found, data, variance, unusable, falls, settings.star_ratio)
+    hits: NDArray[np.bool_] = state.astype(np.bool_)
+    return hits
