@@ -54,7 +54,7 @@ def products_metadata(
         ),
     }
     if products.products:
-        entries["products"] = table(
+        entries["exposures"] = table(
             [
                 {
                     "exposure": labels.get(product.observation_id, product.product_id[:12]),

@@ -75,7 +75,8 @@ def demo(
     say("")
     say(f"report:      {page}")
     say("Dagster UI:  make dev, then http://127.0.0.1:3000 (the same data)")
-    say("questions:   astrid transients | astrid why --ra 318.108 --dec -66.0157 | astrid status")
+    where = f"--ra {found[0].ra:.6f} --dec {found[0].dec:+.6f}" if found else "--ra RA --dec DEC"
+    say(f"questions:   astrid transients | astrid why {where} | astrid status")
     say(f"done in {time.monotonic() - start:.0f} s")
 
 

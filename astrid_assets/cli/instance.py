@@ -65,12 +65,17 @@ def run_job(
 
 
 def failures(result: dg.ExecuteInProcessResult) -> list[str]:
-    """Return a line for each failed step of a run: the step and the error that caused it."""
+    """Return a line for each failure of a run: where, and the error that caused it."""
     lines = []
     for event in result.all_events:
         if event.is_step_failure:
-            error: Any = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            lines.append(f"{event.step_key}: {error.message.strip() if error else 'no reason'}")
+            lines.append(f"{event.step_key}: {_cause(event.step_failure_data.error)}")
+        elif event.event_type is dg.DagsterEventType.RESOURCE_INIT_FAILURE:
+            lines.append(f"resources: {_cause(event.engine_event_data.error)}")
     return lines
+
+
+def _cause(error: Any) -> str:
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error else "no reason was given"

@@ -16,11 +16,7 @@ from astrid_resources.images import NoWork
 
 
 class NoReferenceYet(NoWork):
-    """No reference of this survey and filter is promoted for the tile."""
-
-
-class ReferenceNotForThisNight(NoWork):
-    """The promoted reference holds frames of this night, or too close to it."""
+    """No reference is promoted that this night may use: none at all, or none old enough."""
 
 
 def choose_reference(
@@ -28,7 +24,8 @@ def choose_reference(
 ) -> UsedReference:
     """Return the reference of the same survey and filter that this exposure may use.
 
-    Raises NoReferenceYet or ReferenceNotForThisNight (no work, not a failure).
+    Raises NoReferenceYet (no work, not a failure); its words depend on the night and the rule
+    alone, so that the record does not change while nothing usable comes.
     """
     with database.read() as session:
         survey = session.get_one(Survey, observation.survey_id).name
@@ -38,14 +35,12 @@ def choose_reference(
             survey_id=observation.survey_id,
             filter_band=observation.filter_band,
         )
-    if found is None:
-        raise NoReferenceYet(
-            f"no reference yet for tile {observation.tile}, survey {survey}, filter "
-            f"{observation.filter_band}"
-        )
-    nights = [date.fromisoformat(text) for text in found.input_nights]
     rule = rule_of(surveys[survey].reference)
-    eligibility = is_eligible(nights, science_night=observation.night, rule=rule)
-    if not eligibility:
-        raise ReferenceNotForThisNight(f"no reference yet: {eligibility.reason}")
+    nights = [date.fromisoformat(text) for text in found.input_nights] if found else []
+    if found is None or not is_eligible(nights, science_night=observation.night, rule=rule):
+        raise NoReferenceYet(
+            f"no reference yet of survey {survey}, filter {observation.filter_band} in tile "
+            f"{observation.tile} that ends {rule.min_gap_days} days or more before "
+            f"{observation.night}"
+        )
     return UsedReference(found.id, found.content_sha256, found.image_path)
