@@ -1,10 +1,13 @@
 """The object store: content-addressed files, written once, verified whenever they are read."""
 
-from astrid_resources.objects.backends import Backend, LocalFolder, S3Bucket
+from astrid_resources.objects.backends import Backend, ListedObject, LocalFolder
+from astrid_resources.objects.retries import Retries
+from astrid_resources.objects.s3 import S3Bucket
 from astrid_resources.objects.store import (
     CorruptObjectError,
     MissingObjectError,
     ObjectStore,
+    is_object_key,
     object_key,
 )
 from astrid_resources.products import StoredObject
@@ -12,10 +15,13 @@ from astrid_resources.products import StoredObject
 __all__ = [
     "Backend",
     "CorruptObjectError",
+    "ListedObject",
     "LocalFolder",
     "MissingObjectError",
     "ObjectStore",
+    "Retries",
     "S3Bucket",
     "StoredObject",
+    "is_object_key",
     "object_key",
 ]

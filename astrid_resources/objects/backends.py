@@ -1,17 +1,27 @@
-"""Where objects are kept: a local folder or an S3 bucket. Keys are checked by the caller."""
+"""What an object store needs of the place that holds its objects, and the one on local files.
+
+Keys are checked by the caller.
+"""
 
 from __future__ import annotations
 
 import os
-import tempfile
 import uuid
-from functools import cached_property
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
-from pydantic import SecretStr
 
-_CONFLICT_RETRIES = 5
+@dataclass(frozen=True)
+class ListedObject:
+    """An object as its place lists it: key, size in bytes, when it was last put (UTC)."""
+
+    key: str
+    size: int
+    modified: datetime
 
 
 class Backend(Protocol):
@@ -30,10 +40,25 @@ class Backend(Protocol):
         """Return whether there is an object under `key`."""
 
     def move(self, key: str, to: str) -> None:
-        """Move the object to the key `to`."""
+        """Move the object to the key `to`; nothing happens where there is none."""
 
     def local_path(self, key: str) -> Path | None:
         """Return the object's own file, where it is a local one."""
+
+    def list(self, prefix: str) -> Iterator[ListedObject]:
+        """Yield every object whose key starts with the folder `prefix` (no slash at its end)."""
+
+    def look_up(self, key: str) -> ListedObject | None:
+        """Return one object as it would be listed now, or None."""
+
+    def touch(self, key: str) -> None:
+        """Make the object count as put just now; nothing happens where there is none."""
+
+    def delete(self, key: str) -> None:
+        """Remove the object; nothing happens where there is none."""
+
+    def leftovers(self) -> Iterator[Path]:
+        """Yield the staging folders that stand at this moment, those in use too."""
 
 
 class LocalFolder:
@@ -56,7 +81,7 @@ class LocalFolder:
         target = self.folder / key
         if target.exists():
             return False
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent, within=self.folder)
         with staged.open("rb") as stream:
             os.fsync(stream.fileno())
         staged.chmod(0o444)
@@ -78,13 +103,58 @@ class LocalFolder:
     def move(self, key: str, to: str) -> None:
         """Rename the file."""
         target = self.folder / to
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (self.folder / key).replace(target)
+        _make_folder(target.parent, within=self.folder)
+        with suppress(FileNotFoundError):
+            (self.folder / key).replace(target)
         _sync_folder(target.parent)
 
     def local_path(self, key: str) -> Path | None:
         """Return the file's path."""
         return self.folder / key
+
+    def list(self, prefix: str) -> Iterator[ListedObject]:
+        """Walk the folder, in order of the keys."""
+        for path in sorted((self.folder / prefix).rglob("*")):
+            found = self.look_up(path.relative_to(self.folder).as_posix())
+            if found is not None:
+                yield found
+
+    def look_up(self, key: str) -> ListedObject | None:
+        """Ask the file system."""
+        path = self.folder / key
+        try:
+            facts = path.stat()
+        except FileNotFoundError:
+            return None
+        if not path.is_file():
+            return None
+        return ListedObject(key, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC))
+
+    def touch(self, key: str) -> None:
+        """Set the file's time."""
+        with suppress(FileNotFoundError):
+            os.utime(self.folder / key)
+
+    def delete(self, key: str) -> None:
+        """Unlink the file."""
+        with suppress(FileNotFoundError):
+            (self.folder / key).unlink()
+
+    def leftovers(self) -> Iterator[Path]:
+        """Yield what stands in the staging folder."""
+        staging = self.folder / "staging"
+        if staging.is_dir():
+            yield from sorted(staging.iterdir())
+
+
+def _make_folder(folder: Path, *, within: Path) -> None:
+    """Make a folder whose own entry survives a loss of power."""
+    if folder.is_dir():
+        return
+    if folder != within:
+        _make_folder(folder.parent, within=within)
+    folder.mkdir(parents=True, exist_ok=True)
+    _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -93,122 +163,6 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-class S3Bucket:
-    """Objects in a bucket of any S3-compatible service (AWS, Cloudflare R2, MinIO, ...).
-
-    Lost connections, timeouts and 5xx are tried again with backoff by the client; 4xx never.
-    """
-
-    def __init__(
-        self,
-        bucket: str,
-        *,
-        prefix: str = "",
-        endpoint_url: str | None = None,
-        region: str | None = None,
-        access_key_id: SecretStr | None = None,
-        secret_access_key: SecretStr | None = None,
-    ) -> None:
-        self.bucket = bucket
-        self.prefix = prefix.strip("/")
-        self._endpoint_url = endpoint_url
-        self._region = region
-        self._access_key_id = access_key_id
-        self._secret_access_key = secret_access_key
-
-    def __repr__(self) -> str:
-        return f"S3Bucket({self.bucket!r}, prefix={self.prefix!r})"
-
-    @cached_property
-    def client(self) -> Any:
-        """The boto3 client, made on first use."""
-        import boto3
-        from botocore.config import Config
-
-        secrets = (self._access_key_id, self._secret_access_key)
-        access, secret = (item.get_secret_value() if item else None for item in secrets)
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=self._endpoint_url,
-            region_name=self._region,
-            aws_access_key_id=access,
-            aws_secret_access_key=secret,
-            config=Config(
-                retries={"mode": "standard", "total_max_attempts": 6},
-                connect_timeout=10,
-                read_timeout=60,
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
-
-    def staging(self) -> Path:
-        """Return the system's folder for temporary files."""
-        return Path(tempfile.gettempdir())
-
-    def create(self, key: str, staged: Path) -> bool:
-        """Put with `If-None-Match: *`: of two writers one wins, and nothing is overwritten."""
-        from botocore.exceptions import ClientError
-
-        for attempt in range(_CONFLICT_RETRIES):
-            try:
-                with staged.open("rb") as stream:
-                    self.client.put_object(
-                        Bucket=self.bucket, Key=self._full(key), Body=stream, IfNoneMatch="*"
-                    )
-            except ClientError as error:
-                status = _status(error)
-                if status == 412:
-                    return False
-                if status != 409 or attempt == _CONFLICT_RETRIES - 1:
-                    raise
-            else:
-                return True
-        return False
-
-    def open(self, key: str) -> IO[bytes] | None:
-        """Return the response's body, or None."""
-        from botocore.exceptions import ClientError
-
-        try:
-            answer = self.client.get_object(Bucket=self.bucket, Key=self._full(key))
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "NoSuchKey":
-                return None
-            raise
-        return answer["Body"]
-
-    def exists(self, key: str) -> bool:
-        """Ask for the object's head."""
-        from botocore.exceptions import ClientError
-
-        try:
-            self.client.head_object(Bucket=self.bucket, Key=self._full(key))
-        except ClientError as error:
-            if _status(error) == 404:
-                return False
-            raise
-        return True
-
-    def move(self, key: str, to: str) -> None:
-        """Copy, then delete."""
-        origin = {"Bucket": self.bucket, "Key": self._full(key)}
-        self.client.copy_object(Bucket=self.bucket, Key=self._full(to), CopySource=origin)
-        self.client.delete_object(**origin)
-
-    def local_path(self, key: str) -> Path | None:
-        """Return None: it is remote."""
-        del key
-        return None
-
-    def _full(self, key: str) -> str:
-        return f"{self.prefix}/{key}" if self.prefix else key
-
-
-def _status(error: Any) -> int:
-    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
 
 
 def quarantine_key(sha256: str) -> str:

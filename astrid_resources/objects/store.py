@@ -7,17 +7,25 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
 from astrid_resources.identity import sha256_bytes
-from astrid_resources.objects.backends import Backend, LocalFolder, S3Bucket, quarantine_key
+from astrid_resources.objects.backends import (
+    Backend,
+    ListedObject,
+    LocalFolder,
+    quarantine_key,
+)
+from astrid_resources.objects.s3 import S3Bucket
 from astrid_resources.products import StoredObject
 
 _KEY = re.compile(r"sha256/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _CHUNK_BYTES = 1 << 20
+_FRESH = timedelta(hours=1)
 
 
 class MissingObjectError(LookupError):
@@ -136,23 +144,59 @@ class ObjectStore:
         return self.backend.exists(key)
 
     def quarantine(self, key: str) -> str:
-        """Move an object out of the way and return the key it has in the quarantine."""
+        """Move an object out of the way and return the key it has in the quarantine.
+
+        Nothing is moved where another process moved it at the same moment.
+        """
         target = quarantine_key(_sha256_of(key))
         self.backend.move(key, target)
         return target
+
+    def list(self) -> Iterator[ListedObject]:
+        """Yield every object with its size and when it was last put; what is no object is not."""
+        for found in self.backend.list("sha256"):
+            if _KEY.fullmatch(found.key):
+                yield found
+
+    def look_up(self, key: str) -> ListedObject | None:
+        """Return an object's size and when it was last put, or None where it is not there."""
+        _sha256_of(key)
+        return self.backend.look_up(key)
+
+    def delete(self, key: str) -> None:
+        """Remove an object that nothing refers to; nothing happens where there is none."""
+        _sha256_of(key)
+        self.backend.delete(key)
 
     def _staging_folder(self) -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(prefix="astrid-put-", dir=self.backend.staging())
 
     def _put(self, path: Path, sha256: str, size: int) -> StoredObject:
         key = object_key(sha256)
-        if not self.backend.create(key, path):
+        while not self.backend.create(key, path):
             try:
                 self.verify(key)
+                self._keep(key)
             except CorruptObjectError:
                 self.quarantine(key)
-                self.backend.create(key, path)
+            except MissingObjectError:
+                continue
+            else:
+                break
         return StoredObject(key, sha256, size)
+
+    def _keep(self, key: str) -> None:
+        """Make an object that was put again count as new: the collection of garbage spares it."""
+        found = self.backend.look_up(key)
+        if found is None:
+            raise MissingObjectError(f"{self!r} no longer has object {key}")
+        if datetime.now(UTC) - found.modified > _FRESH:
+            self.backend.touch(key)
+
+
+def is_object_key(text: str) -> bool:
+    """Return whether `text` is the key of an object."""
+    return _KEY.fullmatch(text) is not None
 
 
 def _sha256_of(key: str) -> str:
