@@ -224,5 +224,5 @@ class ExportJob(Identified, Timestamped, Base):
     )
     row_count: Mapped[int | None] = col.whole("rows exported")
     content_sha256: Mapped[str | None] = col.text("sha256 of the file")
-    export_path: Mapped[str | None] = col.text("object key")
+    export_path: Mapped[str | None] = col.object_key("the exported file")
     error_message: Mapped[str | None] = col.text("why it failed")

@@ -99,6 +99,12 @@ def text(
     return mapped_column(sa.Text(), info=_info(description, ucd=ucd, set_once=set_once), **kwargs)
 
 
+def object_key(description: str, **kwargs: Any) -> MappedColumn[Any]:
+    """Return a text column that names an object of the store: verified, and never collected."""
+    info = _info(f"object key of {description}", ucd="meta.ref", is_object_key=True)
+    return mapped_column(sa.Text(), info=info, **kwargs)
+
+
 def flag(
     description: str, *, default: bool | None = False, set_once: bool = False, **kwargs: Any
 ) -> MappedColumn[Any]:

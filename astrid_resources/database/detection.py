@@ -82,7 +82,7 @@ class Model(Identified, Timestamped, Base):
     )
     is_active: Mapped[bool] = col.flag("the model in use")
     deployment_date: Mapped[datetime | None] = col.instant("when it came into use")
-    model_path: Mapped[str] = col.text("object key")
+    model_path: Mapped[str] = col.object_key("the model, or `package:` and its file")
     content_sha256: Mapped[str] = col.text("sha256 of the file that scores")
     weights_sha256: Mapped[str | None] = col.text("hash of its weights")
     mlflow_run_id: Mapped[str | None] = col.text("MLflow run")
@@ -102,9 +102,9 @@ class ModelRun(Identified, Timestamped, NightTile, Produced, Base):
     difference_run_id: Mapped[uuid.UUID | None] = col.refers_to(
         "difference_runs.id", "the subtraction whose candidates were scored"
     )
-    input_image_path: Mapped[str | None] = col.text("object key of its input")
-    output_mask_path: Mapped[str | None] = col.text("object key of the segmentation masks")
-    confidence_map_path: Mapped[str | None] = col.text("object key of the confidence map")
+    input_image_path: Mapped[str | None] = col.object_key("its input")
+    output_mask_path: Mapped[str | None] = col.object_key("the segmentation masks")
+    confidence_map_path: Mapped[str | None] = col.object_key("the confidence map")
     inference_time_ms: Mapped[float | None] = col.real(
         "time it took", unit="ms", interval=col.NOT_NEGATIVE
     )

@@ -57,7 +57,7 @@ class ReferenceImage(Identified, Timestamped, Produced, Base):
         sa.Date(), info={"description": "last input night", "unit": "", "ucd": "time.end"}
     )
     n_inputs: Mapped[int] = col.whole("number of inputs", interval="[1, 100000]")
-    image_path: Mapped[str] = col.text("object key of the reference image")
+    image_path: Mapped[str] = col.object_key("the reference image")
     content_sha256: Mapped[str] = col.text("sha256 of the reference image")
     footprint: Mapped[list[list[float]] | None] = col.json("four corners, [[ra, dec], ...], deg")
     limiting_mag_5sigma: Mapped[float | None] = col.real(
@@ -113,10 +113,8 @@ class DifferenceRun(Identified, Timestamped, NightTile, Produced, Base):
     status: Mapped[RunStatus] = col.choice(RunStatus, "how far it came")
     reason_code: Mapped[str | None] = col.text("code of the reason of no work or failure")
     reason: Mapped[str | None] = col.text("the reason, for a person")
-    difference_image_path: Mapped[str | None] = col.text("object key of the difference")
-    significance_map_path: Mapped[str | None] = col.text(
-        "object key of the file with score_corrected"
-    )
+    difference_image_path: Mapped[str | None] = col.object_key("the difference")
+    significance_map_path: Mapped[str | None] = col.object_key("the file with score_corrected")
     content_sha256: Mapped[str | None] = col.text("sha256 of the difference file")
     noise_level: Mapped[float | None] = col.real(
         "blank-sky scatter of the difference",

@@ -72,7 +72,7 @@ class Observation(Identified, Timestamped, NightTile, SkyPosition, Base):
     fits_url: Mapped[str | None] = col.text("where the file came from", ucd="meta.ref.url")
     file_name: Mapped[str] = col.text("name as delivered", default="")
     content_sha256: Mapped[str] = col.text("sha256 of the file we hold")
-    raw_path: Mapped[str] = col.text("object key of the file")
+    raw_path: Mapped[str] = col.object_key("the file")
     size_bytes: Mapped[int | None] = col.whole(
         "size of the file", unit="byte", interval=f"[0, {2**62}]"
     )
@@ -122,7 +122,7 @@ class QuarantinedFile(Identified, Timestamped, Base):
     size: Mapped[int] = col.whole("size", unit="byte", interval=f"[0, {2**62}]")
     reason_code: Mapped[str] = col.text("stable code of the reason")
     reason: Mapped[str] = col.text("the reason, for a person")
-    stored_path: Mapped[str | None] = col.text("object key, where the file was kept")
+    stored_path: Mapped[str | None] = col.object_key("the file, where it was kept")
     first_seen: Mapped[datetime] = col.instant("first delivery")
     last_seen: Mapped[datetime] = col.instant("last delivery")
     n_deliveries: Mapped[int] = col.whole("how often it was delivered", default=1)

@@ -56,7 +56,7 @@ class CalibrationFrame(Identified, Timestamped, Base):
     valid_to: Mapped[datetime | None] = col.instant("first instant it no longer holds for")
     n_frames: Mapped[int] = col.whole("frames it was combined from", interval="[1, 100000]")
     content_sha256: Mapped[str] = col.text("sha256 of the file")
-    frame_path: Mapped[str | None] = col.text("object key")
+    frame_path: Mapped[str | None] = col.object_key("the frame")
 
 
 class PreprocessRun(Identified, Timestamped, NightTile, Produced, Base):
@@ -77,7 +77,7 @@ class PreprocessRun(Identified, Timestamped, NightTile, Produced, Base):
     registration_quality: Mapped[float | None] = col.real(
         "quality of the registration", interval=col.FRACTION
     )
-    processed_fits_path: Mapped[str | None] = col.text("object key of the calibrated image")
+    processed_fits_path: Mapped[str | None] = col.object_key("the calibrated image")
     content_sha256: Mapped[str | None] = col.text("sha256 of the calibrated image")
     wcs_info: Mapped[dict[str, Any] | None] = col.json("numbers of the WCS checks")
     astrometric_rms_arcsec: Mapped[float | None] = col.real(

@@ -13,7 +13,14 @@ from sqlalchemy.orm import Session
 
 from astrid_resources.database.base import Base, utc_now
 from astrid_resources.database.connection import take_lock
-from astrid_resources.database.rows import Upserted, chunks, upsert
+from astrid_resources.database.rows import (
+    Upserted,
+    chunks,
+    rows_digest,
+    settle_rows,
+    upsert,
+    upsert_settled,
+)
 from astrid_resources.database.storage import ProductInput, ProductRow
 from astrid_resources.identity import (
     BOOKKEEPING_COLUMNS,
@@ -21,7 +28,7 @@ from astrid_resources.identity import (
     row_id,
     sha256_json,
 )
-from astrid_resources.products import PartitionProducts, Product, StoredObject, Verdict
+from astrid_resources.products import PartitionProducts, Product, Row, StoredObject, Verdict
 
 
 @dataclass(frozen=True)
@@ -62,31 +69,33 @@ def replace_partition(
     handed = PartitionProducts(asset, night, tile, tuple(products))
     take_lock(session, f"replace:{asset}")
     ids = [manifest_row_id(product, night=night, tile=tile) for product in handed.products]
-    done = upsert(
-        session,
-        ProductRow,
-        [
-            _manifest_row(product, night=night, tile=tile, manifest_id=manifest_id)
-            for product, manifest_id in zip(handed.products, ids, strict=True)
-        ],
-    )
+    tables = produced_tables()
+    manifest: list[dict[str, Any]] = []
+    written: dict[str, list[dict[str, Any]]] = {name: [] for name in tables}
+    for product, manifest_id in zip(handed.products, ids, strict=True):
+        unknown = sorted(set(product.rows) - set(tables))
+        if unknown:
+            raise ValueError(f"no asset's rows stand in {', '.join(unknown)}")
+        settled = {
+            name: settle_rows(
+                tables[name],
+                [_placed(tables[name], row, night, tile, manifest_id) for row in rows],
+            )
+            for name, rows in product.rows.items()
+        }
+        for name, rows in settled.items():
+            written[name].extend(rows)
+        row = _manifest_row(product, night=night, tile=tile, manifest_id=manifest_id)
+        manifest.append({**row, "stored_rows_sha256": rows_digest(settled)})
+    done = upsert(session, ProductRow, manifest)
     done += _write_inputs(session, handed.products, ids)
     done += Upserted(updated=_retire(session, asset=asset, night=night, tile=tile, current=ids))
-    written: dict[str, list[dict[str, Any]]] = {}
-    for product, manifest_id in zip(handed.products, ids, strict=True):
-        for name, rows in product.rows.items():
-            placed = written.setdefault(name, [])
-            placed.extend(_placed(name, row, night, tile, manifest_id) for row in rows)
-    unknown = sorted(set(written) - set(_produced_tables()))
-    if unknown:
-        raise ValueError(f"no asset's rows stand in {', '.join(unknown)}")
-    tables = _produced_tables()
-    for name, table in tables.items():
-        if written.get(name):
-            done += upsert(session, table, written[name])
+    for name, rows in written.items():
+        if rows:
+            done += upsert_settled(session, tables[name], rows)
     n_deleted = n_superseded = 0
     for name in reversed(tables):
-        new_ids = {_as_uuid(row["id"]) for row in written.get(name, ())}
+        new_ids = {row["id"] for row in written[name]}
         gone = _owned(session, tables[name], asset=asset, night=night, tile=tile) - new_ids
         deleted, superseded = _remove(session, tables[name], gone)
         n_deleted, n_superseded = n_deleted + deleted, n_superseded + superseded
@@ -202,6 +211,13 @@ def _retire(
         *_of_partition(asset=asset, night=night, tile=tile), ProductRow.is_current
     )
     old = set(session.scalars(query)) - set(current)
+    session.execute(
+        sa.update(ProductRow)
+        .where(*_of_partition(asset=asset, night=night, tile=tile))
+        .where(ProductRow.withdrawn_at.is_not(None))
+        .values(withdrawn_at=None, updated_at=utc_now())
+        .execution_options(synchronize_session=False)
+    )
     for some in chunks(old):
         session.execute(
             sa.update(ProductRow)
@@ -212,26 +228,21 @@ def _retire(
     return len(old)
 
 
-def _produced_tables() -> dict[str, sa.Table]:
+def produced_tables() -> dict[str, sa.Table]:
+    """Return the tables that partitioned assets write, by name, parents first."""
     return {
         table.name: table for table in Base.metadata.sorted_tables if "manifest_id" in table.columns
     }
 
 
 def _placed(
-    name: str, row: Any, night: date | None, tile: str | None, manifest_id: uuid.UUID
+    table: sa.Table, row: Row, night: date | None, tile: str | None, manifest_id: uuid.UUID
 ) -> dict[str, Any]:
-    table = Base.metadata.tables.get(name)
     placed = {**row, "manifest_id": manifest_id}
-    if table is not None:
-        for key, value in (("night", night), ("tile", tile)):
-            if key in table.columns:
-                placed.setdefault(key, value)
+    for key, value in (("night", night), ("tile", tile)):
+        if key in table.columns:
+            placed.setdefault(key, value)
     return placed
-
-
-def _as_uuid(value: Any) -> uuid.UUID:
-    return value if isinstance(value, uuid.UUID) else uuid.UUID(str(value))
 
 
 def _owned(
@@ -277,12 +288,12 @@ def _referred(session: Session, table: sa.Table, ids: Iterable[uuid.UUID]) -> se
     return kept
 
 
-def _rows_by_manifest(
+def rows_of_products(
     session: Session, ids: Sequence[uuid.UUID]
-) -> dict[uuid.UUID, dict[str, tuple[dict[str, Any], ...]]]:
-    left_out = VOLATILE_COLUMNS | BOOKKEEPING_COLUMNS
+) -> dict[uuid.UUID, dict[str, list[dict[str, Any]]]]:
+    """Return the rows of products by manifest row and table, every column, in order of rank."""
     gathered: dict[uuid.UUID, dict[str, list[dict[str, Any]]]] = {}
-    for name, table in _produced_tables().items():
+    for name, table in produced_tables().items():
         order = [table.c.rank, table.c.id] if "rank" in table.columns else [table.c.id]
         for some in chunks(ids):
             query = (
@@ -291,9 +302,21 @@ def _rows_by_manifest(
                 .order_by(*order)
             )
             for found in session.execute(query).mappings():
-                row = {key: value for key, value in found.items() if key not in left_out}
-                gathered.setdefault(found["manifest_id"], {}).setdefault(name, []).append(row)
+                tables = gathered.setdefault(found["manifest_id"], {})
+                tables.setdefault(name, []).append(dict(found))
+    return gathered
+
+
+def _rows_by_manifest(
+    session: Session, ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, dict[str, tuple[dict[str, Any], ...]]]:
+    left_out = VOLATILE_COLUMNS | BOOKKEEPING_COLUMNS
     return {
-        manifest_id: {name: tuple(rows) for name, rows in tables.items()}
-        for manifest_id, tables in gathered.items()
+        manifest_id: {
+            name: tuple(
+                {key: value for key, value in row.items() if key not in left_out} for row in rows
+            )
+            for name, rows in tables.items()
+        }
+        for manifest_id, tables in rows_of_products(session, ids).items()
     }

@@ -15,11 +15,13 @@ from astrid_resources.database.base import Base, utc_now
 from astrid_resources.database.columns import UTCDateTime
 from astrid_resources.database.healpix import healpix29_array
 from astrid_resources.identity import (
+    BOOKKEEPING_COLUMNS,
     VOLATILE_COLUMNS,
     UnstorableValueError,
     canonical_json,
     plain,
     plain_json,
+    sha256_json,
     stable,
 )
 
@@ -58,11 +60,11 @@ def table_of(table: TableLike) -> sa.Table:
     return found
 
 
-def chunks(ids: Iterable[Any]) -> Iterator[list[Any]]:
+def chunks(ids: Iterable[Any], *, size: int = _CHUNK) -> Iterator[list[Any]]:
     """Yield `ids` in lists that every database takes as parameters of one statement."""
     members = list(ids)
-    for start in range(0, len(members), _CHUNK):
-        yield members[start : start + _CHUNK]
+    for start in range(0, len(members), size):
+        yield members[start : start + size]
 
 
 def settle_value(column: sa.Column[Any], value: Any) -> Any:
@@ -151,7 +153,12 @@ def upsert(session: Session, table: TableLike, rows: Sequence[Mapping[str, Any]]
     from run to run never make a row count as changed.
     """
     table = table_of(table)
-    settled = {row["id"]: row for row in settle_rows(table, rows)}
+    return upsert_settled(session, table, settle_rows(table, rows))
+
+
+def upsert_settled(session: Session, table: sa.Table, rows: list[dict[str, Any]]) -> Upserted:
+    """Do what `upsert` does with rows that `settle_rows` returned; it fills in their instants."""
+    settled = {row["id"]: row for row in rows}
     if len(settled) != len(rows):
         raise UnstorableValueError(f"two rows of {table.name} have the same id")
     present = _present(session, table, settled)
@@ -187,6 +194,32 @@ def _present(session: Session, table: sa.Table, ids: Iterable[Any]) -> dict[Any,
         for row in session.execute(sa.select(table).where(table.c.id.in_(some))).mappings():
             found[row["id"]] = dict(row)
     return found
+
+
+def rows_digest(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Return the sha256 (hex) of settled rows by table: the same before and after the database.
+
+    Volatile and bookkeeping columns are left out, and what people or a promotion change later.
+    """
+    return sha256_json(
+        {
+            name: sorted(
+                ([str(row["id"]), _digested(table_of(name), row)] for row in members),
+                key=lambda pair: str(pair[0]),
+            )
+            for name, members in rows.items()
+            if members
+        }
+    )
+
+
+def _digested(table: sa.Table, row: Mapping[str, Any]) -> Any:
+    values = {
+        column.name: row[column.name]
+        for column in table.columns
+        if not column.info.get("set_once") and column.name not in BOOKKEEPING_COLUMNS
+    }
+    return _comparable(values)
 
 
 def _differs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,6 +46,14 @@ class ProductRow(Identified, Timestamped, Base):
     reasons: Mapped[list[str]] = col.json("why it failed or had no work")
     rows_sha256: Mapped[str] = col.text("hash of its rows without volatile columns")
     is_current: Mapped[bool] = col.flag("false once its partition was replaced", default=True)
+    stored_rows_sha256: Mapped[str | None] = col.text(
+        "hash of its rows as they stand in the tables; null where an earlier version wrote them",
+        sort_order=200,
+    )
+    withdrawn_at: Mapped[datetime | None] = col.instant(
+        "when a repair found it damaged; null again once its partition was committed",
+        sort_order=201,
+    )
 
 
 class ProductInput(Identified, Timestamped, Base):

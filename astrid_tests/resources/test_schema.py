@@ -30,9 +30,29 @@ def sqlite_ddl(database: Database) -> list[str]:
         found = connection.execute(
             sa.text("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")
         )
-        return [
-            re.sub(r"\s+", " ", row[0]).strip() for row in found if "alembic_version" not in row[0]
-        ]
+        return [_columns_first(row[0]) for row in found if "alembic_version" not in row[0]]
+
+
+def _columns_first(statement: str) -> str:
+    """Return a CREATE statement with its table's columns before its constraints.
+
+    SQLite writes a column that was added later behind the constraints.
+    """
+    text = re.sub(r"\s+", " ", statement).strip()
+    head, opening, body = text.partition("(")
+    if not head.startswith("CREATE TABLE"):
+        return text
+    parts, depth = [""], 0
+    for letter in body.removesuffix(")"):
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    parts = [part.strip() for part in parts]
+    rules = [part for part in parts if part.startswith("CONSTRAINT")]
+    columns = [part for part in parts if part not in rules]
+    return f"{head}{opening}{', '.join([*columns, *rules])})"
 
 
 def pg_dump_for(url: str) -> Path:
@@ -101,6 +121,28 @@ def test_downgrade_leaves_nothing(database: Database):
     assert not database.is_current_schema()
     database.upgrade()
     assert database.is_current_schema()
+
+
+def test_an_installation_of_the_first_revision_is_upgraded_with_its_rows(database: Database):
+    from alembic import command
+
+    from astrid_resources.database import ProductRow, replace_partition
+    from astrid_tests.resources.rows import NIGHT, TILE, difference_product
+
+    with database.session() as session:
+        (one,) = add_observations(session, "a")
+        product = difference_product(one, n_candidates=2)
+        place: dict[str, Any] = {"asset": product.asset, "night": NIGHT, "tile": TILE}
+        replace_partition(session, **place, products=[product])
+    with database.engine.connect() as connection, connection.begin():
+        config = database._alembic()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    database.upgrade()
+    with database.session() as session:
+        assert session.scalars(sa.select(ProductRow.stored_rows_sha256)).all() == [None]
+        done = replace_partition(session, **place, products=[product])
+        assert (done.inserted, done.updated, done.deleted) == (0, 1, 0)
 
 
 def test_every_table_of_the_data_model_is_there(database: Database):
