@@ -9,6 +9,7 @@ import typer
 
 from astrid_assets.cli.demo import demo
 from astrid_assets.cli.difference import difference
+from astrid_assets.cli.integrity import gc, verify
 from astrid_assets.cli.queries import status, transients, why
 from astrid_assets.cli.runs import dev, ingest, reference, run, upgrade
 
@@ -29,6 +30,8 @@ for command in (
     transients,
     why,
     status,
+    verify,
+    gc,
     upgrade,
 ):
     app.command()(command)

@@ -18,7 +18,7 @@ from astrid_assets.imaging.synthetic.pair import make_pair
 
 COMMANDS = (
     "demo", "dev", "difference", "ingest", "run", "reference", "transients", "why", "status",
-    "upgrade",
+    "verify", "gc", "upgrade",
 )  # fmt: skip
 
 
