@@ -48,15 +48,17 @@ def transients(
         tile=tile,
         settings=SETTINGS,
     )
-    was_searched = bool(detections.products)
+    made_from = tuple(p.product_id for p in detections.products)
     product = Product(
         asset=CODE.asset,
-        product_id=product_id(CODE.code_version, CODE.parameters, (update.data_version,)),
-        metrics=_metrics(update),
-        verdict=Verdict.PASSED if was_searched else Verdict.NO_WORK,
-        reasons=() if was_searched else ("NothingSearched: no exposure here was differenced",),
+        product_id=product_id(
+            CODE.code_version, CODE.parameters, (update.data_version,) if made_from else ()
+        ),
+        metrics=_metrics(update) if made_from else {},
+        verdict=Verdict.PASSED if made_from else Verdict.NO_WORK,
+        reasons=() if made_from else ("NothingSearched: no exposure here was differenced",),
         code_version=CODE.code_version,
-        inputs=tuple(p.product_id for p in detections.products),
+        inputs=made_from,
     )
     products = PartitionProducts(CODE.asset, night, tile, (product,))
     entries = _entries(opened, update)
