@@ -98,7 +98,15 @@ def light_curve_png(points: Sequence[LightCurvePoint], *, theme: str = "light") 
     )
     axes.set_ylabel(quantity, color=style.muted, fontsize=9)
     axes.margins(x=0.06, y=0.12)
-    axes.legend(frameon=False, labelcolor=style.ink, fontsize=9, loc="best")
+    axes.legend(
+        frameon=False,
+        labelcolor=style.ink,
+        fontsize=9,
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        borderpad=0,
+        ncols=len(_MARKERS),
+    )
     return png_bytes(figure, dpi=150, transparent=True)
 
 
