@@ -8,7 +8,8 @@ import numpy as np
 import sep
 from numba import njit
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+
+from astrid_assets.imaging.smoothing import gaussian_taps, smoothed
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -118,11 +119,12 @@ def source_significance(
     Unusable pixels take no part; 0 where less than 30 % of the kernel is usable.
     """
     sigma = (fwhm_pix or DEFAULT_FWHM_PIX) / 2.3548
-    smooth = gaussian_filter(np.where(unusable, np.float32(0), data), sigma, truncate=3)
+    taps = gaussian_taps(sigma)
+    smooth = smoothed(np.where(unusable, np.float32(0), data), taps)
     smooth /= rms
     smooth *= np.float32(np.sqrt(4 * np.pi) * sigma)
     if unusable.any():
-        cover = gaussian_filter((~unusable).astype(np.float32), sigma, truncate=3)
+        cover = smoothed((~unusable).astype(np.float32), taps)
         smooth /= np.maximum(cover, np.float32(0.3))
         smooth[cover < 0.3] = 0
     return smooth
@@ -142,6 +144,29 @@ def source_mask(
     if bright.any():
         mask |= _grown(bright, 4 * grow_pix)
     return mask
+
+
+def count_peaks(significance: NDArray[np.float32], *, threshold_sigma: float) -> int:
+    """Return the number of local maxima (of 3 x 3 pixels) above a threshold."""
+    return int(_n_peaks(significance, threshold_sigma))
+
+
+@njit(cache=True, nogil=True)
+def _n_peaks(values, limit):  # type: ignore[no-untyped-def]
+    n = 0
+    for y in range(1, values.shape[0] - 1):
+        for x in range(1, values.shape[1] - 1):
+            middle = values[y, x]
+            if middle <= limit:
+                continue
+            is_peak = True
+            for j in range(-1, 2):
+                for i in range(-1, 2):
+                    other = values[y + j, x + i]
+                    if other > middle or (other == middle and (j < 0 or (j == 0 and i < 0))):
+                        is_peak = False
+            n += is_peak
+    return n
 
 
 @njit(cache=True, nogil=True)
