@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-from scipy import ndimage, signal
 
+from astrid_assets.imaging.sampling import sampled, sampled_median
+from astrid_assets.imaging.smoothing import within
+from astrid_assets.imaging.threads import over_rows
 from astrid_resources.images import Image, has_any
 from astrid_resources.images.masks import UNUSABLE
 
 _MAD_TO_SIGMA = 1.482602
+_MAX_FLUXES = 200_000
 _MEDIAN_ERROR = 1.2533
 _MAD_ERROR = 1.1664
 
@@ -61,30 +65,24 @@ def measure_blank_sky(
     """Return noise and depth of `image` (which has a PSF); sources: bool [y, x], where they are."""
     if image.psf is None:
         raise ValueError("an image needs a PSF before its depth can be measured")
-    psf = image.psf.centre
     fwhm = image.psf.fwhm_pix
     unusable = has_any(image.mask, *UNUSABLE)
-    usable = ~unusable
-    sky_variance = float(np.median(image.variance[usable])) if usable.any() else float("nan")
+    sky_variance = sampled_median(image.variance, ~unusable)
     white_sigma = float(np.sqrt(sky_variance * image.psf.noise_equivalent_area_pix))
-    blank = _farther(sources, settings.source_distance_fwhm * fwhm)
-    blank &= _farther(unusable, settings.unusable_distance_fwhm * fwhm)
-    n = int(blank.sum())
+    near = within(sources, settings.source_distance_fwhm * fwhm)
+    near |= within(unusable, settings.unusable_distance_fwhm * fwhm)
+    blank = ~near
+    n = int(np.count_nonzero(blank))
     if n < settings.n_pixels_min:
         return BlankSky(n, None, None, None, None, None, None, None, white_sigma)
-    median, std = _centre_and_scatter(image.data[blank] / np.sqrt(image.variance[blank]))
-    kernel = psf[::-1, ::-1]
-    power = float(np.sum(psf.astype(float) ** 2))
-    clean = np.where(usable, image.data, np.float32(0))
-    flux = signal.oaconvolve(clean, kernel, mode="same") / power
-    flux_noise = np.sqrt(
-        signal.oaconvolve(np.where(usable, image.variance, np.float32(sky_variance)),
-                          kernel**2, mode="same")
-    ) / power  # fmt: skip
+    pulls = sampled(image.data, blank) / np.sqrt(sampled(image.variance, blank))
+    median, std = _centre_and_scatter(pulls)
     inner = _without_border(blank, round(settings.unusable_distance_fwhm * fwhm) + 1)
-    score_median, score_std = _centre_and_scatter(flux[inner] / flux_noise[inner])
+    flux, flux_noise = _psf_fluxes(image, unusable, inner, sky_variance)
+    score_median, score_std = _centre_and_scatter(flux / flux_noise)
     correlation = score_std
-    n_effective = max(n / max(1.0, correlation**2), 1.0)
+    n_effective = max(len(pulls) / max(1.0, correlation**2), 1.0)
+    n_fluxes = min(n / image.psf.noise_equivalent_area_pix, len(flux))
     return BlankSky(
         n_pixels=n,
         median=median,
@@ -93,8 +91,8 @@ def measure_blank_sky(
         std_error=_MAD_ERROR * std / n_effective**0.5,
         noise_correlation=correlation,
         flux_median_sigma=score_median / score_std,
-        flux_median_error=_MEDIAN_ERROR * (image.psf.noise_equivalent_area_pix / n) ** 0.5,
-        flux_sigma_adu=float(np.median(flux_noise[inner])) * correlation,
+        flux_median_error=_MEDIAN_ERROR / n_fluxes**0.5,
+        flux_sigma_adu=float(np.median(flux_noise)) * correlation,
     )
 
 
@@ -103,11 +101,56 @@ def _centre_and_scatter(values: NDArray[np.floating]) -> tuple[float, float]:
     return median, _MAD_TO_SIGMA * float(np.median(np.abs(values - median)))
 
 
-def _farther(where: NDArray[np.bool_], distance_pix: float) -> NDArray[np.bool_]:
-    if not where.any():
-        return np.ones(where.shape, bool)
-    out: NDArray[np.bool_] = ndimage.distance_transform_edt(~where) > distance_pix
-    return out
+def _psf_fluxes(
+    image: Image,
+    unusable: NDArray[np.bool_],
+    where: NDArray[np.bool_],
+    sky_variance: float,
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """PSF fluxes and their noise, if pixels were uncorrelated, on a lattice of places `where`.
+
+    The lattice is as fine as fluxes are independent, and coarser on a large sky.
+    """
+    if image.psf is None:
+        raise ValueError("PSF fluxes need a PSF")
+    step = max(1, round(image.psf.fwhm_pix / 2))
+    step = max(step, round((np.count_nonzero(where) / _MAX_FLUXES) ** 0.5))
+    y, x = (step * index for index in np.nonzero(where[::step, ::step]))
+    flux, variance = np.empty(len(y), np.float32), np.empty(len(y), np.float32)
+    psf = image.psf.centre
+
+    def band(first: int, stop: int) -> None:
+        _matched(
+            y, x, image.data, image.variance, unusable, sky_variance, psf, first, stop, flux,
+            variance,
+        )  # fmt: skip
+
+    over_rows(band, len(y))
+    power = np.float32(np.sum(psf.astype(float) ** 2))
+    return flux / power, np.sqrt(variance, dtype=np.float32) / power
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _matched(ys, xs, data, variance, unusable, sky, psf, first, stop, flux, noise2):  # type: ignore[no-untyped-def]
+    """Sums of PSF times data, and of PSF^2 times variance, at places first to stop.
+
+    Unusable pixels count as blank sky; beyond the edge is nothing.
+    """
+    ny, nx = data.shape
+    half = psf.shape[0] // 2
+    for k in range(first, stop):
+        y0, x0 = ys[k] - half, xs[k] - half
+        left, right = max(x0, 0), min(x0 + psf.shape[1], nx)
+        total, total2 = np.float32(0), np.float32(0)
+        for y in range(max(y0, 0), min(y0 + psf.shape[0], ny)):
+            weights = psf[y - y0, left - x0 : right - x0]
+            values, squares = data[y, left:right], variance[y, left:right]
+            lost = unusable[y, left:right]
+            for i in range(right - left):
+                weight = np.float32(0) if lost[i] else weights[i]
+                total += weight * values[i]
+                total2 += weights[i] * weights[i] * (np.float32(sky) if lost[i] else squares[i])
+        flux[k], noise2[k] = total, total2
 
 
 def _without_border(where: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:

@@ -20,6 +20,7 @@ from astrid_assets.calibration.steps import (
     defects,
 )
 from astrid_assets.imaging.psf_fit import PSFFit
+from astrid_assets.imaging.sampling import sampled, sampled_median
 from astrid_resources.images import Image, MaskPlane, RawExposure, has_any
 from astrid_resources.images.masks import UNUSABLE
 
@@ -71,7 +72,7 @@ def calibrate(raw: RawExposure, *, settings: CalibrationSettings = DEFAULTS) -> 
     level = saturation.saturation_level(raw)
     planes = defects(raw, level, settings)
     steps = Steps(raw, planes, settings)
-    steps.remove_sky()
+    steps.remove_rough_sky()
     fwhm = steps.guess_fwhm()
     steps.find_cosmic_rays(fwhm)
     fit = steps.fit_psf(level)
@@ -96,8 +97,8 @@ def _metrics(
     n_sources: int,
 ) -> CalibrationMetrics:
     usable = ~has_any(image.mask, *UNUSABLE)
-    sky_sigma = float(np.median(steps.background.rms[usable]))
-    low, high = np.percentile(steps.background.level[usable][::17], (5, 95))
+    sky_sigma = sampled_median(steps.background.rms, usable)
+    low, high = np.percentile(sampled(steps.background.level, usable), (5, 95))
     limit = N_SIGMA_DEPTH * blank.flux_sigma_adu
     zero_point = raw.meta.zero_point_ab_mag
     stars = shape.stamp_shape(fit.psf.centre)
@@ -110,7 +111,7 @@ def _metrics(
         n_psf_stars=fit.n_stars,
         psf_residual=fit.residual,
         n_sources=n_sources,
-        sky_level_adu=float(np.median(steps.background.level)),
+        sky_level_adu=sampled_median(steps.background.level),
         sky_sigma_adu=sky_sigma,
         sky_gradient_sigma=float(high - low) / sky_sigma,
         flux_limit_5sigma_adu=limit,

@@ -12,7 +12,7 @@ class CalibrationMetrics:
     psf_fwhm_pix, seeing_arcsec: FWHM of the PSF at the image centre.
     ellipticity, position_angle_pix_deg: the PSF's shape there, angle from +x to +y.
     psf_order, n_psf_stars, psf_residual: order of its variation, stars, fractional model error.
-    n_sources: sources detected.
+    n_sources: peaks of the smoothed image above the detection threshold.
     sky_level_adu: median level taken off; sky_sigma_adu: median blank-sky scatter of a pixel.
     sky_gradient_sigma: 5 to 95 % range of the level over the field, in sky_sigma.
     flux_limit_5sigma_adu, limiting_mag_5sigma: 5 times the scatter of PSF fluxes in blank sky.

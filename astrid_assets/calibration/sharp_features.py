@@ -13,11 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from astrid_assets.calibration import curvature
+from astrid_assets.imaging.threads import over_rows
 from astrid_resources.images import PSFModel
 
 _EIGHT = np.ones((3, 3), bool)
 _MAD_TO_SIGMA = 1.482602
 _MARGIN = 8
+_NEAR_UNUSABLE_PIX = 2
+_MAX_SAMPLE = 500_000
 
 
 @dataclass(frozen=True)
@@ -61,32 +65,24 @@ def sharp_features(
     usable = ~unusable
     if not usable.any():
         return np.zeros(data.shape, bool)
-    bright, curved = _curvature(np.where(usable, data, np.float32(0)), settings.smoothing_pix)
-    limit = max(_strongest(stamp, settings.smoothing_pix) for stamp in _over_field(psf))
-    noise = np.sqrt(variance, dtype=np.float32)
-    level, scale = _blank_scale(curved / noise, usable)
-    allowed = limit * np.maximum(bright, 0) + level * noise
-    excess = (curved - settings.ratio * allowed) / (scale * noise)
-    near_unusable = ndimage.binary_dilation(unusable, _EIGHT, iterations=2)
-    seeds = ((excess > settings.seed_sigma) & ~near_unusable) | hits
-    if not seeds.any():
-        return seeds
-    grown = hits | usable & (excess > settings.grow_sigma) & (data > settings.pixel_sigma * noise)
-    found: NDArray[np.bool_] = ndimage.binary_propagation(seeds, structure=_EIGHT, mask=grown)
+    light = np.where(usable, data, np.float32(0))
+    taps = curvature.derivative_taps(settings.smoothing_pix)
+    limit = max(_strongest(stamp, taps) for stamp in _over_field(psf))
+    level, scale = _blank_scale(light, variance, usable, taps)
+    bits = np.empty(data.shape, np.uint8)
+    sigmas = (settings.seed_sigma, settings.grow_sigma, settings.pixel_sigma)
+    ratio = settings.ratio
+
+    def band(first: int, stop: int) -> None:
+        curvature.classify(
+            light, variance, taps, ratio * limit, ratio * level, scale, sigmas, first, stop, bits
+        )
+
+    over_rows(band, data.shape[0])
+    found: NDArray[np.bool_] = curvature.regions(bits, hits, unusable, _NEAR_UNUSABLE_PIX)
     if is_resampled and settings.grow_pix_resampled > 0:
         found = ndimage.binary_dilation(found, _EIGHT, iterations=settings.grow_pix_resampled)
     return found & usable
-
-
-def _curvature(
-    data: NDArray[np.float32], sigma: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the smoothed image and minus the most negative eigenvalue of its Hessian."""
-    smooth = ndimage.gaussian_filter(data, sigma)
-    yy = ndimage.gaussian_filter(data, sigma, order=(2, 0))
-    xx = ndimage.gaussian_filter(data, sigma, order=(0, 2))
-    xy = ndimage.gaussian_filter(data, sigma, order=(1, 1))
-    return smooth, np.hypot((xx - yy) / 2, xy) - (xx + yy) / 2
 
 
 def _over_field(psf: PSFModel) -> list[NDArray[np.float32]]:
@@ -98,16 +94,26 @@ def _over_field(psf: PSFModel) -> list[NDArray[np.float32]]:
     return [psf.at(u * (nx - 1), v * (ny - 1)) for u in places for v in places]
 
 
-def _strongest(psf: NDArray[np.float32], sigma: float) -> float:
+def _strongest(psf: NDArray[np.float32], taps: NDArray[np.float32]) -> float:
     """Return the greatest curvature over brightness in the core of a star centred on a pixel."""
     padded = np.pad(psf, _MARGIN)
-    bright, curved = _curvature(padded, sigma)
+    bright, curved = curvature.curvature(padded, taps, np.arange(len(padded)))
     core = bright > 0.3 * bright.max()
     return float((curved[core] / bright[core]).max())
 
 
-def _blank_scale(values: NDArray[np.floating], usable: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return median and robust scatter: of the noise, as sources cover a small part."""
-    sample = values[usable][::7]
+def _blank_scale(
+    light: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    usable: NDArray[np.bool_],
+    taps: NDArray[np.float32],
+) -> tuple[float, float]:
+    """Return median and robust scatter of curvature over noise: of the sky, which is most of it."""
+    step = max(1, light.size // _MAX_SAMPLE)
+    rows = np.arange(0, len(light), step)
+    _, curved = curvature.curvature(light, taps, rows)
+    sample = (curved / np.sqrt(variance[rows]))[usable[rows]]
+    if not sample.size:
+        sample = np.zeros(1, np.float32)
     middle = float(np.median(sample))
-    return middle, _MAD_TO_SIGMA * float(np.median(np.abs(sample - middle)))
+    return middle, max(_MAD_TO_SIGMA * float(np.median(np.abs(sample - middle))), 1e-6)

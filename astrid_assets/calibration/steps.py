@@ -17,9 +17,15 @@ from astrid_assets.calibration import (
     variance,
     wcs_sanity,
 )
-from astrid_assets.imaging.background import Background, estimate_background
+from astrid_assets.imaging.background import Background, estimate_background, rough_background
 from astrid_assets.imaging.psf_fit import PSFFit, PSFSettings, fit_psf
-from astrid_assets.imaging.sources import detect_sources, source_mask, source_significance
+from astrid_assets.imaging.sampling import sampled_median
+from astrid_assets.imaging.sources import (
+    count_peaks,
+    detect_sources,
+    source_mask,
+    source_significance,
+)
 from astrid_resources.images import Image, KnownFailure, MaskPlane, PSFModel, RawExposure
 
 
@@ -31,12 +37,14 @@ class UnusableExposureError(KnownFailure):
 class CalibrationSettings:
     """The parameters of a calibration that change its product.
 
-    mesh_pix: size of the background's cells. detection_sigma: threshold of the sources counted.
+    mesh_pix: size of the background's cells. detection_sigma: of the peaks counted as sources.
     source_sigma, source_grow_pix: significance at which the smoothed image holds a source and how
         far that grows: the DETECTED plane, away from which the sky is blank.
     usable_fraction_min, side_min_pix: what an exposure must have at least.
-    fwhm_guess_pix: where no source tells; fwhm_agreement: cosmic rays are looked for a second
-        time where the first guess of the FWHM was off by more than this fraction.
+    guess_side_pix, guess_sources_min: the middle of an exposure, so wide, tells the first guess of
+        the FWHM if it holds so many sources; fwhm_guess_pix: where no source tells;
+        fwhm_agreement: cosmic rays are looked for a second time where that guess was off by more
+        than this fraction.
     """
 
     saturation: saturation.SaturationSettings = saturation.DEFAULTS
@@ -55,6 +63,8 @@ class CalibrationSettings:
     side_min_pix: int = 32
     fwhm_agreement: float = 0.25
     fwhm_guess_pix: float = 3.0
+    guess_side_pix: int = 1024
+    guess_sources_min: int = 30
 
 
 DEFAULTS = CalibrationSettings()
@@ -93,7 +103,8 @@ class Steps:
         self.raw = raw
         self.settings = settings
         self.planes = planes
-        self.data = np.where(planes[MaskPlane.NO_DATA], np.float32(0), raw.data)
+        lost = planes[MaskPlane.NO_DATA]
+        self.data = np.where(lost, np.float32(0), raw.data) if lost.any() else raw.data
         self.background: Background
         self.signal: NDArray[np.float32]
         self.variance: NDArray[np.float32]
@@ -103,14 +114,27 @@ class Steps:
     @property
     def unusable(self) -> NDArray[np.bool_]:
         """Where any plane says that the counts are not the sky's."""
-        return np.logical_or.reduce(list(self.planes.values()))
+        first, *others = self.planes.values()
+        out = first.copy()
+        for plane in others:
+            out |= plane
+        return out
 
-    def remove_sky(self, fwhm_pix: float | None = None) -> None:
+    def remove_rough_sky(self) -> None:
+        """Subtract a background good enough to find cosmic rays; set the variance."""
+        unusable = self.unusable
+        mesh = self.settings.mesh_pix
+        self._subtract(rough_background(self.data, unusable=unusable, mesh_pix=mesh), unusable)
+
+    def remove_sky(self, fwhm_pix: float) -> None:
         """Estimate and subtract the background; set the variance that follows from it."""
         unusable = self.unusable
         found = estimate_background(
             self.data, unusable=unusable, mesh_pix=self.settings.mesh_pix, fwhm_pix=fwhm_pix
         )
+        self._subtract(found, unusable)
+
+    def _subtract(self, found: Background, unusable: NDArray[np.bool_]) -> None:
         self.background = found
         self.signal = self.data - found.level
         self.signal[self.planes[MaskPlane.NO_DATA]] = 0
@@ -129,28 +153,46 @@ class Steps:
         )
         usable = ~unusable
         self.variance, self.is_variance_delivered = own, False
-        measured = float(np.median(rms[usable] ** 2))
+        measured = sampled_median(rms, usable) ** 2
         if raw.variance is not None:
             quiet = usable & (own <= 1.0001 * rms**2)
             where = quiet if quiet.any() else usable
-            self.variance_ratio = measured / float(np.median(raw.variance[where]))
+            self.variance_ratio = measured / sampled_median(raw.variance, where)
             if abs(self.variance_ratio - 1) <= settings.agreement_max:
                 self.variance = np.where(usable, raw.variance, rms**2).astype(np.float32)
                 self.is_variance_delivered = True
         elif not raw.is_sky_subtracted and not raw.meta.is_resampled:
-            sky = float(np.median(self.background.level))
+            sky = sampled_median(self.background.level)
             expected = variance.expected_sky_variance(sky, raw.meta)
             self.variance_ratio = measured / expected if expected > 0 else None
 
     def guess_fwhm(self) -> float:
-        """Return the median FWHM of clean, round, bright sources, pixels; a guess without any."""
+        """Return the median FWHM of clean, round, bright sources, pixels; a guess without any.
+
+        The middle of a large exposure tells enough, where it holds enough sources.
+        """
+        unusable = self.unusable
+        half = self.settings.guess_side_pix // 2
+        ny, nx = self.raw.shape
+        middle = np.s_[
+            max(ny // 2 - half, 0) : ny // 2 + half, max(nx // 2 - half, 0) : nx // 2 + half
+        ]
+        sizes = self._sizes(unusable, middle)
+        if len(sizes) < self.settings.guess_sources_min:
+            sizes = self._sizes(unusable, np.s_[:, :])
+        return float(np.median(sizes)) if len(sizes) else self.settings.fwhm_guess_pix
+
+    def _sizes(self, unusable: NDArray[np.bool_], part: tuple[slice, slice]) -> NDArray[np.float64]:
+        """FWHM of the clean, round sources above 10 sigma in a part of the image."""
         found = detect_sources(
-            self.signal, self.variance, unusable=self.unusable, threshold_sigma=10.0, fwhm_pix=None
+            self.signal[part],
+            self.variance[part],
+            unusable=np.ascontiguousarray(unusable[part]),
+            threshold_sigma=10.0,
+            fwhm_pix=None,
         )
         round_ones = (found.flags == 0) & (found.ellipticity < 0.4) & (found.fwhm > 1.2)
-        if not round_ones.any():
-            return self.settings.fwhm_guess_pix
-        return float(np.median(found.fwhm[round_ones]))
+        return found.fwhm[round_ones]
 
     def find_cosmic_rays(self, fwhm_pix: float) -> None:
         """Set the COSMIC_RAY plane, then the background again without the hits."""
@@ -186,7 +228,7 @@ class Steps:
         """Return the planes as bits."""
         bits = np.zeros(self.raw.shape, np.uint32)
         for plane, where in self.planes.items():
-            bits[where] |= np.uint32(plane.flag)
+            bits |= where * np.uint32(plane.flag)
         return bits
 
     def fit_psf(self, level: float) -> PSFFit:
@@ -201,7 +243,7 @@ class Steps:
 
     def saturation_of_image(self, level: float) -> float:
         """Return the saturation level in counts of the sky-subtracted image."""
-        return max(level - float(np.median(self.background.level)), 0.0)
+        return max(level - sampled_median(self.background.level), 0.0)
 
     def assemble(self, fit: PSFFit, level: float) -> tuple[Image, NDArray[np.bool_], int]:
         """Return the image, where its sources are, and how many were found."""
@@ -209,13 +251,6 @@ class Steps:
         unusable = self.unusable
         empty = self.planes[MaskPlane.COSMIC_RAY] | self.planes[MaskPlane.BAD]
         data, interpolated = filling.filled(self.signal, where=empty, unusable=unusable)
-        found = detect_sources(
-            self.signal,
-            self.variance,
-            unusable=unusable,
-            threshold_sigma=settings.detection_sigma,
-            fwhm_pix=fit.fwhm_pix,
-        )
         significance = source_significance(
             self.signal, self.background.rms, unusable=unusable, fwhm_pix=fit.fwhm_pix
         )
@@ -225,13 +260,13 @@ class Steps:
             grow_pix=settings.source_grow_pix,
         )
         mask = self.mask()
-        mask[interpolated] |= np.uint32(MaskPlane.INTERPOLATED.flag)
-        mask[sources] |= np.uint32(MaskPlane.DETECTED.flag)
+        mask |= interpolated * np.uint32(MaskPlane.INTERPOLATED.flag)
+        mask |= sources * np.uint32(MaskPlane.DETECTED.flag)
         sky = raw.meta.sky_level_adu
         if not raw.is_sky_subtracted:
-            sky = float(np.median(self.background.level))
+            sky = sampled_median(self.background.level)
         meta = replace(raw.meta, sky_level_adu=sky, saturation_adu=self.saturation_of_image(level))
         image = Image(
             data, self.variance, mask, raw.wcs, meta, psf=fit.psf, header=raw.header.copy()
         )
-        return image, sources, len(found)
+        return image, sources, count_peaks(significance, threshold_sigma=settings.detection_sigma)
