@@ -20,7 +20,7 @@ from astrid_resources.images import KnownFailure, NoWork
 from astrid_resources.products import PartitionProducts
 
 SETTINGS = SubtractionSettings()
-CODE = StageCode("difference_images", "1", asdict(SETTINGS))
+CODE = StageCode("difference_images", "2", asdict(SETTINGS))
 SHOWN = (
     "score_median",
     "score_std",

@@ -114,16 +114,17 @@ def kernels(
     )
 
 
-def spectrum(stamp: NDArray[np.floating], *, shape: tuple[int, int]) -> NDArray[np.complex64]:
+def spectrum(stamp: NDArray[np.floating], *, shape: tuple[int, int]) -> NDArray[np.complex128]:
     """Return the real-FFT spectrum of a centred stamp on a grid of `shape`, its origin at [0, 0].
 
-    Two small matrix products, exact in the origin's phase and cheaper than a full-size FFT.
+    A stamp wider than the grid wraps around.
     """
     ny, nx = shape
     offset_y = np.arange(stamp.shape[0]) - stamp.shape[0] // 2
     offset_x = np.arange(stamp.shape[1]) - stamp.shape[1] // 2
-    frequency_x = np.arange(nx // 2 + 1)
-    wave_y = np.exp(-2j * np.pi * (np.outer(np.arange(ny), offset_y) % ny) / ny)
-    wave_x = np.exp(-2j * np.pi * (np.outer(offset_x, frequency_x) % nx) / nx)
-    rows = (stamp.astype(float) @ wave_x).astype(np.complex64)
-    return wave_y.astype(np.complex64) @ rows
+    rows = np.zeros((stamp.shape[0], nx))
+    np.add.at(rows.T, offset_x % nx, stamp.T)
+    transformed = scipy.fft.rfft(rows, axis=1)
+    columns = np.zeros((ny, nx // 2 + 1), complex)
+    np.add.at(columns, offset_y % ny, transformed)
+    return np.asarray(scipy.fft.fft(columns, axis=0, overwrite_x=True))

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from astrid_assets.difference.zogy import zogy
+from astrid_assets.difference.kernels import Kernels
+from astrid_assets.difference.tiles import Filters, Span, cut_axis, filters, halo_pix
+from astrid_assets.difference.zogy import MAPS, Pair, subtract_tiles
 from astrid_resources.images import Image, PSFModel
 from astrid_resources.images.psf import polynomial_terms
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 _MAX_SAMPLES = 200_000
-_MAPS = (
-    "difference",
-    "difference_variance",
-    "score_corrected",
-    "psf_flux",
-    "psf_flux_error",
-    "reference_significance",
-)
+_MAPS = MAPS[:6]
 
 
 @dataclass(frozen=True)
@@ -74,66 +68,60 @@ def subtract_maps(
         raise ValueError("subtract_maps needs a PSF on both images")
     sigma = sky_sigma(science, unusable_science), sky_sigma(aligned, unusable_reference)
     varies = max(science.psf.order, aligned.psf.order) > 0
+    halo = halo_pix(science.psf.centre, aligned.psf.centre)
+    longest = sub_image_pix if varies else None
+    rows, columns = (cut_axis(length, halo, longest=longest) for length in science.shape)
+    kernels_at: dict[tuple[float, float], Kernels] = {}
+
+    def made(x: float, y: float) -> Filters:
+        return filters(
+            science.psf.at(x, y),  # type: ignore[union-attr]
+            aligned.psf.at(x, y),  # type: ignore[union-attr]
+            sky_sigma_science=sigma[0],
+            sky_sigma_reference=sigma[1],
+            flux_ratio=flux_ratio,
+            shape=(rows.length, columns.length),
+            image_shape=science.shape,
+        )
+
+    def own(over: Span, across: Span) -> Filters:
+        place = ((across.first + across.stop - 1) / 2, (over.first + over.stop - 1) / 2)
+        used = made(*place)
+        kernels_at[place] = used.kernel
+        return used
+
     ny, nx = science.shape
-    rows = _spans(ny, sub_image_pix if varies else ny)
-    columns = _spans(nx, sub_image_pix if varies else nx)
-    halo = max(science.psf.size, aligned.psf.size)
-    out: dict[str, FloatArray] = {}
-    positions, stamps = [], []
-    psf_score = np.ones((1, 1), np.float32)
-    for y0, y1 in rows:
-        for x0, x1 in columns:
-            wide = (
-                slice(max(y0 - halo, 0), min(y1 + halo, ny)),
-                slice(max(x0 - halo, 0), min(x1 + halo, nx)),
-            )
-            x, y = (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2
-            part = zogy(
-                science.data[wide],
-                aligned.data[wide],
-                science.variance[wide],
-                aligned.variance[wide],
-                science.psf.at(x, y),
-                aligned.psf.at(x, y),
-                sky_sigma_science=sigma[0],
-                sky_sigma_reference=sigma[1],
-                flux_ratio=flux_ratio,
-                astrometric_noise_x_pix=astrometric_noise_pix[0],
-                astrometric_noise_y_pix=astrometric_noise_pix[1],
-                psf_error=psf_error,
-                unusable_science=unusable_science[wide],
-                unusable_reference=unusable_reference[wide],
-                keep_score=False,
-            )
-            if len(rows) == len(columns) == 1:
-                out = {name: getattr(part, name) for name in _MAPS}
-            else:
-                out = out or {name: np.empty(science.shape, np.float32) for name in _MAPS}
-                inner = (
-                    slice(y0 - wide[0].start, y1 - wide[0].start),
-                    slice(x0 - wide[1].start, x1 - wide[1].start),
-                )
-                for name in _MAPS:
-                    out[name][y0:y1, x0:x1] = getattr(part, name)[inner]
-            positions.append((x, y))
-            stamps.append(part.psf)
-            if y0 <= ny // 2 < y1 and x0 <= nx // 2 < x1:
-                psf_score = part.psf_score
+    central = made((nx - 1) / 2, (ny - 1) / 2)
+    maps = {name: np.empty(science.shape, np.float32) for name in _MAPS}
+    pair = Pair(
+        science.data,
+        aligned.data,
+        science.variance,
+        aligned.variance,
+        unusable_science,
+        unusable_reference,
+    )
+    subtract_tiles(
+        pair,
+        (rows, columns),
+        own if varies else lambda *_: central,
+        maps,
+        extra_noise=(*astrometric_noise_pix, psf_error),
+    )
+    if varies:
+        order = max(science.psf.order, aligned.psf.order)
+        places = sorted(kernels_at)
+        psf = _psf_model([kernels_at[p].psf for p in places], places, order, science.shape)
+    else:
+        psf = PSFModel.constant(central.kernel.psf, shape=science.shape)
     return Maps(
-        **out,
-        psf=_psf_model(stamps, positions, max(science.psf.order, aligned.psf.order), science.shape),
-        psf_score=psf_score,
+        **maps,
+        psf=psf,
+        psf_score=central.kernel.psf_score,
         sky_sigma_science=sigma[0],
         sky_sigma_reference=sigma[1],
-        n_sub_images=len(stamps),
+        n_sub_images=len(kernels_at) if varies else 1,
     )
-
-
-def _spans(length: int, edge: int) -> list[tuple[int, int]]:
-    """Return nearly equal spans of at most `edge` that cover range(length)."""
-    count = max(1, -(-length // edge))
-    bounds = [length * i // count for i in range(count + 1)]
-    return list(pairwise(bounds))
 
 
 def _psf_model(
