@@ -165,7 +165,7 @@ def preview_png(
             _draw_circle(axes, circle, radius=max(ny, nx) * 0.03, is_labelled=index == 0)
     if title:
         figure.suptitle(title, color=_INK, fontsize=11)
-    return png_bytes(figure, dpi=110)
+    return png_bytes(figure, dpi=86)
 
 
 def stamp_png(
