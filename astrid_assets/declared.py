@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
 import dagster as dg
 
-from astrid_assets.partitions import split_key
+from astrid_assets.partitions import NIGHT_TILE, split_key
 from astrid_assets.stage import Partition
 from astrid_resources.products import PartitionProducts
 
 OWNERS = ["team:astrid"]
 PRODUCTS_IO = "products_io"
+PRODUCTS_ASSET: dict[str, Any] = {"owners": OWNERS, "io_manager_key": PRODUCTS_IO}
+"""What every asset declares that hands over products."""
+NIGHT_TILE_ASSET: dict[str, Any] = {**PRODUCTS_ASSET, "partitions_def": NIGHT_TILE}
+"""What every asset of a night and tile declares."""
 
 
 def partition_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Partition:
@@ -35,8 +38,3 @@ def result(
         data_version=dg.DataVersion(products.data_version),
         metadata=dict(metadata),
     )
-
-
-def night_text(night: date | None) -> str:
-    """Return the night as it stands in keys."""
-    return night.isoformat() if night else ""

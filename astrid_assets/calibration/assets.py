@@ -6,12 +6,11 @@ import dagster as dg
 
 from astrid_assets.calibration.calibrate import DEFAULTS, calibrate
 from astrid_assets.calibration.rows import completed_row, failed_row
-from astrid_assets.declared import OWNERS, PRODUCTS_IO, partition_of, result
+from astrid_assets.declared import NIGHT_TILE_ASSET, partition_of, result
 from astrid_assets.exposures.load import load_raw
 from astrid_assets.imaging.figures import stamp_png
 from astrid_assets.metadata import pictures, products_metadata
 from astrid_assets.observations import labels_of, loaded_products, observations_by_id
-from astrid_assets.partitions import NIGHT_TILE
 from astrid_assets.stage import Content, StageCode, Task, run_stage
 from astrid_assets.stored import store_image
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
@@ -32,12 +31,10 @@ SHOWN = (
 
 
 @dg.asset(
-    partitions_def=NIGHT_TILE,
+    **NIGHT_TILE_ASSET,
     group_name="calibration",
-    owners=OWNERS,
     kinds={"fits", "python"},
     code_version=CODE.code_version,
-    io_manager_key=PRODUCTS_IO,
 )
 def calibrated_exposures(
     context: dg.AssetExecutionContext,

@@ -9,11 +9,10 @@ from astrid_assets.candidates.candidate import Candidate
 from astrid_assets.candidates.extract import find_candidates
 from astrid_assets.candidates.rows import candidate_rows
 from astrid_assets.candidates.rules import CandidateSettings
-from astrid_assets.declared import OWNERS, PRODUCTS_IO, partition_of, result
+from astrid_assets.declared import NIGHT_TILE_ASSET, partition_of, result
 from astrid_assets.imaging.figures import Circle, preview_png
 from astrid_assets.metadata import pictures, products_metadata, table
 from astrid_assets.observations import labels_of, loaded_products, observations_by_id
-from astrid_assets.partitions import NIGHT_TILE
 from astrid_assets.stage import Content, StageCode, Task, run_stage
 from astrid_assets.stored import difference_of, image_of
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
@@ -27,12 +26,10 @@ SHOWN = ("n_candidates", "n_accepted", "accepted_per_mpix", "searched_area_mpix"
 
 
 @dg.asset(
-    partitions_def=NIGHT_TILE,
+    **NIGHT_TILE_ASSET,
     group_name="candidates",
-    owners=OWNERS,
     kinds={"python"},
     code_version=CODE.code_version,
-    io_manager_key=PRODUCTS_IO,
 )
 def candidates(
     context: dg.AssetExecutionContext,

@@ -6,9 +6,9 @@ import dagster as dg
 
 from astrid_assets.catalog.listing import find_transient
 from astrid_assets.catalog.update import CatalogSettings, CatalogUpdate, update_catalog
-from astrid_assets.declared import OWNERS, PRODUCTS_IO, result
+from astrid_assets.declared import NIGHT_TILE_ASSET, result
 from astrid_assets.metadata import table
-from astrid_assets.partitions import NIGHT_TILE, split_key
+from astrid_assets.partitions import split_key
 from astrid_assets.stage import StageCode
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.database.connection import Database
@@ -20,13 +20,11 @@ CODE = StageCode("transients", "1", asdict(SETTINGS))
 
 
 @dg.asset(
-    partitions_def=NIGHT_TILE,
+    **NIGHT_TILE_ASSET,
     deps=["injection_recovery"],
     group_name="catalog",
-    owners=OWNERS,
     kinds={"python", "table"},
     code_version=CODE.code_version,
-    io_manager_key=PRODUCTS_IO,
 )
 def transients(
     context: dg.AssetExecutionContext,

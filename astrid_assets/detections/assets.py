@@ -10,7 +10,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from astrid_assets.candidates.rules import CandidateSettings
-from astrid_assets.declared import OWNERS, PRODUCTS_IO, partition_of, result
+from astrid_assets.declared import NIGHT_TILE_ASSET, OWNERS, partition_of, result
 from astrid_assets.detections.cutouts import candidate_cutouts
 from astrid_assets.detections.model_in_use import model_in_use
 from astrid_assets.detections.recovery import RecoverySettings, recover
@@ -25,7 +25,6 @@ from astrid_assets.difference.stored import stored_subtraction
 from astrid_assets.difference.subtract import SubtractionSettings
 from astrid_assets.metadata import pictures, products_metadata, table
 from astrid_assets.observations import labels_of, loaded_products, observations_by_id
-from astrid_assets.partitions import NIGHT_TILE
 from astrid_assets.stage import Content, StageCode, Task, run_stage
 from astrid_assets.stored import difference_of, image_of
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
@@ -64,13 +63,11 @@ champion_model_spec = dg.AssetSpec(
 
 
 @dg.asset(
-    partitions_def=NIGHT_TILE,
+    **NIGHT_TILE_ASSET,
     deps=["champion_model"],
     group_name="detections",
-    owners=OWNERS,
     kinds={"python", "onnx"},
     code_version=CODE.code_version,
-    io_manager_key=PRODUCTS_IO,
 )
 def detections(
     context: dg.AssetExecutionContext,
@@ -140,13 +137,11 @@ def detections(
 
 
 @dg.asset(
-    partitions_def=NIGHT_TILE,
+    **NIGHT_TILE_ASSET,
     deps=["champion_model"],
     group_name="detections",
-    owners=OWNERS,
     kinds={"python"},
     code_version=RECOVERY.code_version,
-    io_manager_key=PRODUCTS_IO,
 )
 def injection_recovery(
     context: dg.AssetExecutionContext,

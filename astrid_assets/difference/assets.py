@@ -5,14 +5,13 @@ from uuid import UUID
 
 import dagster as dg
 
-from astrid_assets.declared import OWNERS, PRODUCTS_IO, partition_of, result
+from astrid_assets.declared import NIGHT_TILE_ASSET, partition_of, result
 from astrid_assets.difference.choose_reference import choose_reference
 from astrid_assets.difference.rows import UsedReference, completed_row, outcome_row
 from astrid_assets.difference.subtract import SubtractionSettings, subtract
 from astrid_assets.exposures.surveys_resource import SurveysResource
 from astrid_assets.metadata import products_metadata
 from astrid_assets.observations import labels_of, loaded_products, observations_by_id
-from astrid_assets.partitions import NIGHT_TILE
 from astrid_assets.stage import Content, StageCode, Task, run_stage
 from astrid_assets.stored import image_at, image_of, store_difference, store_image
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
@@ -36,13 +35,11 @@ SHOWN = (
 
 
 @dg.asset(
-    partitions_def=NIGHT_TILE,
+    **NIGHT_TILE_ASSET,
     deps=["current_reference"],
     group_name="difference",
-    owners=OWNERS,
     kinds={"fits", "python"},
     code_version=CODE.code_version,
-    io_manager_key=PRODUCTS_IO,
 )
 def difference_images(
     context: dg.AssetExecutionContext,

@@ -6,13 +6,12 @@ from uuid import UUID
 
 import dagster as dg
 
-from astrid_assets.declared import OWNERS, PRODUCTS_IO, partition_of, result
+from astrid_assets.declared import NIGHT_TILE_ASSET, OWNERS, partition_of, result
 from astrid_assets.exposures.arrivals import raw_inputs
 from astrid_assets.exposures.ingest import ingest_folder
 from astrid_assets.exposures.surveys_resource import SurveysResource
 from astrid_assets.metadata import products_metadata, table
 from astrid_assets.observations import current_observations, labels_of, loaded_products
-from astrid_assets.partitions import NIGHT_TILE
 from astrid_assets.stage import Content, StageCode, Task, run_stage
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.database import Observation
@@ -55,12 +54,10 @@ def ingested_files(
 
 
 @dg.asset(
-    partitions_def=NIGHT_TILE,
+    **NIGHT_TILE_ASSET,
     group_name="exposures",
-    owners=OWNERS,
     kinds={"fits", "python"},
     code_version=RAW.code_version,
-    io_manager_key=PRODUCTS_IO,
 )
 def raw_exposures(
     context: dg.AssetExecutionContext, database: DatabaseResource

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from astrid_assets.declared import OWNERS, PRODUCTS_IO, result
+from astrid_assets.declared import OWNERS, PRODUCTS_ASSET, result
 from astrid_assets.exposures.surveys_resource import SurveysResource
 from astrid_assets.imaging.figures import stamp_png
 from astrid_assets.metadata import pictures, products_metadata, table
@@ -67,13 +67,12 @@ class StoredImages(Sequence[Image]):
 
 
 @dg.asset(
+    **PRODUCTS_ASSET,
     partitions_def=TILES,
     deps=["calibrated_exposures"],
     group_name="reference",
-    owners=OWNERS,
     kinds={"fits", "python"},
     code_version=CODE.code_version,
-    io_manager_key=PRODUCTS_IO,
 )
 def reference_images(
     context: dg.AssetExecutionContext,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from astrid_assets.declared import OWNERS, PRODUCTS_IO, result
+from astrid_assets.declared import PRODUCTS_ASSET, result
 from astrid_assets.detections.champion_files import KERAS_FILE, ONNX_FILE, RECORD_FILE
 from astrid_assets.metadata import table
 from astrid_assets.training.build import ChampionSettings, build_champion
@@ -44,11 +44,10 @@ class TrainingConfig(dg.Config):
 
 
 @dg.asset(
+    **PRODUCTS_ASSET,
     group_name="training",
-    owners=OWNERS,
     kinds={"python", "numpy"},
     code_version=CODE_VERSION,
-    io_manager_key=PRODUCTS_IO,
 )
 def training_set(
     context: dg.AssetExecutionContext, config: TrainingConfig, object_store: ObjectStoreResource
@@ -77,11 +76,10 @@ def training_set(
 
 
 @dg.asset(
+    **PRODUCTS_ASSET,
     group_name="training",
-    owners=OWNERS,
     kinds={"python", "tensorflow", "onnx"},
     code_version=CODE_VERSION,
-    io_manager_key=PRODUCTS_IO,
 )
 def unet_model(
     context: dg.AssetExecutionContext,
@@ -123,11 +121,10 @@ def unet_model(
 
 
 @dg.asset(
+    **PRODUCTS_ASSET,
     group_name="training",
-    owners=OWNERS,
     kinds={"python"},
     code_version=CODE_VERSION,
-    io_manager_key=PRODUCTS_IO,
 )
 def model_evaluation(
     unet_model: PartitionProducts,
