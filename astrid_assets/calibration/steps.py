@@ -183,13 +183,13 @@ class Steps:
         return float(np.median(sizes)) if len(sizes) else self.settings.fwhm_guess_pix
 
     def _sizes(self, unusable: NDArray[np.bool_], part: tuple[slice, slice]) -> NDArray[np.float64]:
-        """FWHM of the clean, round sources above 10 sigma in a part of the image."""
+        """FWHM of the clean, round sources, bright in every pixel, in a part of the image."""
         found = detect_sources(
             self.signal[part],
             self.variance[part],
             unusable=np.ascontiguousarray(unusable[part]),
-            threshold_sigma=10.0,
-            fwhm_pix=None,
+            threshold_sigma=5.0,
+            is_filtered=False,
         )
         round_ones = (found.flags == 0) & (found.ellipticity < 0.4) & (found.fwhm > 1.2)
         return found.fwhm[round_ones]
@@ -228,7 +228,7 @@ class Steps:
         """Return the planes as bits."""
         bits = np.zeros(self.raw.shape, np.uint32)
         for plane, where in self.planes.items():
-            bits |= where * np.uint32(plane.flag)
+            _set(bits, where, plane)
         return bits
 
     def fit_psf(self, level: float) -> PSFFit:
@@ -260,8 +260,8 @@ class Steps:
             grow_pix=settings.source_grow_pix,
         )
         mask = self.mask()
-        mask |= interpolated * np.uint32(MaskPlane.INTERPOLATED.flag)
-        mask |= sources * np.uint32(MaskPlane.DETECTED.flag)
+        _set(mask, interpolated, MaskPlane.INTERPOLATED)
+        _set(mask, sources, MaskPlane.DETECTED)
         sky = raw.meta.sky_level_adu
         if not raw.is_sky_subtracted:
             sky = sampled_median(self.background.level)
@@ -270,3 +270,7 @@ class Steps:
             data, self.variance, mask, raw.wcs, meta, psf=fit.psf, header=raw.header.copy()
         )
         return image, sources, count_peaks(significance, threshold_sigma=settings.detection_sigma)
+
+
+def _set(bits: NDArray[np.uint32], where: NDArray[np.bool_], plane: MaskPlane) -> None:
+    bits.ravel()[np.flatnonzero(where)] |= np.uint32(plane.flag)

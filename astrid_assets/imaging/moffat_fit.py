@@ -17,6 +17,7 @@ from astrid_resources.images.psf import polynomial_terms
 Floats = NDArray[np.float64]
 MODEL_FLOOR = 0.02
 _CLIP_SIGMA = 5.0
+_FIRST_BETA = 3.0
 _BETA_RANGE = (1.6, 8.0)
 _SHEAR_STEP = 1e-4
 _SETTLED = 1e-4
@@ -60,6 +61,11 @@ class MoffatFit:
     chi2: Floats = field(repr=False)
     size_offset: Floats = field(repr=False)
     size_error: Floats = field(repr=False)
+
+    def select(self, keep: NDArray[np.bool_]) -> MoffatFit:
+        """Return the fit with only the stars where `keep` is True."""
+        names = ("flux", "x", "y", "sky", "chi2", "size_offset", "size_error")
+        return replace(self, **{name: getattr(self, name)[keep] for name in names})
 
     def shapes(self, u: Floats, v: Floats) -> Floats:
         """Return (ln alpha, g1, g2) rows at normalised positions."""
@@ -119,28 +125,60 @@ def _model_and_slopes(x, y, size, coefficients, slopes1, slopes2, beta):  # type
 
 
 def fit_moffat(
-    stamps: Stamps, *, x: Floats, y: Floats, fwhm_pix: float, order: int, iterations: int = 12
+    stamps: Stamps,
+    *,
+    x: Floats,
+    y: Floats,
+    fwhm_pix: float,
+    order: int,
+    start: MoffatFit | None = None,
+    iterations: int = 12,
 ) -> MoffatFit:
     """Return the Moffat whose shape drifts with `order` over the field, best for all stars.
 
-    x, y: first guesses of positions, pixels; the variances must be positive.
+    x, y: first guesses of positions, pixels; the variances must be positive. start: an earlier fit
+    to begin with, of any order; it has the same stars, or only its common shape is taken.
     """
-    n_terms = (order + 1) * (order + 2) // 2
-    beta = 3.0
-    coefficients = np.zeros((3, n_terms))
-    coefficients[0, 0] = np.log(fwhm_pix / (2 * np.sqrt(2 ** (1 / beta) - 1)))
-    n = len(x)
-    state = MoffatFit(
-        coefficients, beta, order, np.zeros(n), x.astype(float), y.astype(float), np.zeros(n),
-        np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan),
-    )  # fmt: skip
-    state = replace(state, flux=_first_fluxes(stamps, state))
+    state = _first_state(x, y, fwhm_pix, order, start)
+    is_known = start is not None and len(start.x) == len(x)
+    if start is not None and is_known:
+        state = replace(state, flux=start.flux, x=start.x, y=start.y, sky=start.sky)
+    else:
+        state = replace(state, flux=_first_fluxes(stamps, state))
+    rough = 0 if is_known else 2 if start is not None else 4
     for iteration in range(iterations):
-        before, state = state, _step(stamps, state, is_clipped=iteration > 3)
+        before, state = state, _step(stamps, state, is_clipped=iteration >= rough)
         moved = np.abs(state.coefficients - before.coefficients).max()
-        if iteration > 4 and max(moved, abs(state.beta - before.beta)) < _SETTLED:
+        if iteration > rough and max(moved, abs(state.beta - before.beta)) < _SETTLED:
             break
     return state
+
+
+def _first_state(
+    x: Floats, y: Floats, fwhm_pix: float, order: int, start: MoffatFit | None
+) -> MoffatFit:
+    """A round Moffat of `fwhm_pix`, or the common shape of `start`; no fluxes yet."""
+    n_terms = (order + 1) * (order + 2) // 2
+    coefficients = np.zeros((3, n_terms))
+    if start is None:
+        beta = _FIRST_BETA
+        coefficients[0, 0] = np.log(fwhm_pix / (2 * np.sqrt(2 ** (1 / beta) - 1)))
+    else:
+        beta = start.beta
+        powers, known = _powers(order), _powers(start.order)
+        for k, power in enumerate(powers):
+            if power in known:
+                coefficients[:, k] = start.coefficients[:, known.index(power)]
+    none, unknown = np.zeros(len(x)), np.full(len(x), np.nan)
+    return MoffatFit(
+        coefficients, beta, order, none, x.astype(float), y.astype(float), none,
+        unknown, unknown, unknown,
+    )  # fmt: skip
+
+
+def _powers(order: int) -> list[tuple[int, int]]:
+    """Exponents of the terms of `polynomial_terms`, in their order."""
+    return [(i, j) for i in range(order + 1) for j in range(order + 1 - i)]
 
 
 def evaluate(stamps: Stamps, fit: MoffatFit) -> Floats:

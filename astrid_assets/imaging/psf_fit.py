@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from astrid_assets.imaging.kernel import PHASES, weight_table
+from astrid_assets.imaging.kernel import FIRST_TAP, PHASES, weight_table
 from astrid_assets.imaging.moffat_fit import (
     MoffatFit,
     Stamps,
@@ -154,7 +155,7 @@ def _robust_fit(
     for order, required in ((0, 0), (1, settings.n_stars_linear), (2, settings.n_stars_quadratic)):
         if keep.sum() < required:
             break
-        fit, kept = _without_outliers(stamps, x, y, fwhm_pix, order, keep, settings)
+        fit, kept = _without_outliers(stamps, x, y, fwhm_pix, order, keep, settings, best)
         if best is not None and not _is_better(stamps, x, y, fwhm_pix, fit, kept):
             break
         best, keep = fit, kept
@@ -163,7 +164,7 @@ def _robust_fit(
     if best is None or len(best.x) != keep.sum():
         order = 0 if best is None else best.order
         best, keep = _without_outliers(
-            stamps, x, y, fwhm_pix, order, np.ones(len(x), bool), settings
+            stamps, x, y, fwhm_pix, order, np.ones(len(x), bool), settings, best
         )
     return best, keep
 
@@ -176,12 +177,15 @@ def _without_outliers(
     order: int,
     keep: NDArray[np.bool_],
     settings: PSFSettings,
+    start: MoffatFit | None,
 ) -> tuple[MoffatFit, NDArray[np.bool_]]:
-    """Fit, drop what is no star, and again, until nothing more is dropped."""
+    """Fit, from `start` on, drop what is no star, and again, until nothing more is dropped."""
     keep = keep.copy()
     for rounds_left in range(_OUTLIER_ROUNDS, -1, -1):
         _require(int(keep.sum()), settings)
-        fit = fit_moffat(stamps.select(keep), x=x[keep], y=y[keep], fwhm_pix=fwhm_pix, order=order)
+        fit = fit_moffat(
+            stamps.select(keep), x=x[keep], y=y[keep], fwhm_pix=fwhm_pix, order=order, start=start
+        )
         limit = max(settings.max_chi2, 3 * float(np.median(fit.chi2)))
         far = np.hypot(fit.x - x[keep], fit.y - y[keep]) > 0.5 * fwhm_pix
         allowed = np.maximum(settings.max_size_offset, 3.5 * fit.size_error)
@@ -190,7 +194,10 @@ def _without_outliers(
             break
         worst = np.where(bad, fit.chi2 + (fit.size_offset / allowed) ** 2 + far, -np.inf)
         n_drop = max(1, int(np.ceil(bad.sum() / 2)))
-        keep[np.flatnonzero(keep)[np.argsort(-worst)[:n_drop]]] = False
+        stays = np.ones(len(worst), bool)
+        stays[np.argsort(-worst)[:n_drop]] = False
+        keep[keep] = stays
+        start = fit.select(stays)
     return fit, keep
 
 
@@ -204,7 +211,7 @@ def _is_better(
 ) -> bool:
     """Whether one order less, on the same stars, is worse by more than chance (BIC)."""
     lower = fit_moffat(
-        stamps.select(keep), x=x[keep], y=y[keep], fwhm_pix=fwhm_pix, order=fit.order - 1
+        stamps.select(keep), x=x[keep], y=y[keep], fwhm_pix=fwhm_pix, order=fit.order - 1, start=fit
     )
     dof = stamps.usable[keep].sum((1, 2))
     gain = float(((lower.chi2 - fit.chi2) * dof).sum())
@@ -237,17 +244,27 @@ def _residual_stack(stamps: Stamps, fit: MoffatFit) -> Floats:
 
 def _shifted(stamp: Floats, dx: float, dy: float) -> Floats:
     """The stamp read at +(dx, dy) by the six-tap kernel; 0 beyond its edge."""
-    out = stamp
-    for axis, shift in ((1, dx), (0, dy)):
-        whole = int(np.floor(shift))
-        row = weight_table()[round((shift - whole) * PHASES)]
-        padded = np.pad(out, [(0, 0) if a != axis else (8, 8) for a in (0, 1)])
-        n = out.shape[axis]
-        taps = [
-            np.take(padded, np.arange(n) + 8 + min(max(whole + m - 2, -8), 8), axis=axis)
-            for m in range(6)
-        ]
-        out = sum((w * tap for w, tap in zip(row.astype(float), taps, strict=True)), np.zeros(1))
+    (column, across), (row, along) = (
+        (int(np.floor(shift)), weight_table()[round((shift - np.floor(shift)) * PHASES)])
+        for shift in (dx, dy)
+    )
+    return _read(stamp, column + FIRST_TAP, row + FIRST_TAP, across, along)
+
+
+@njit(cache=True, nogil=True)
+def _read(stamp, column, row, across, along):  # type: ignore[no-untyped-def]
+    """Sums of six taps along x, then along y; tap m stands at + column + m and + row + m."""
+    ny, nx = stamp.shape
+    between, out = np.zeros((ny, nx)), np.zeros((ny, nx))
+    for y in range(ny):
+        for x in range(nx):
+            for m in range(across.size):
+                i = x + column + m
+                if 0 <= i < nx:
+                    between[y, x] += across[m] * stamp[y, i]
+    for m in range(along.size):
+        for y in range(max(0, -row - m), min(ny, ny - row - m)):
+            out[y] += along[m] * between[y + row + m]
     return out
 
 

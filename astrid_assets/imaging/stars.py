@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
 
 from astrid_assets.imaging.sources import SourceTable, detect_sources
@@ -137,13 +136,16 @@ def _eligible(
     """Bright, unsaturated, clean at the core, not sharper than the sky allows, not at the edge."""
     ny, nx = unusable.shape
     core = max(1, int(np.ceil(fwhm / 2)))
-    near_bad = maximum_filter(unusable.view(np.uint8), 2 * core + 1, mode="constant", cval=1)
-    column = np.clip(np.rint(sources.x).astype(int), 0, nx - 1)
-    row = np.clip(np.rint(sources.y).astype(int), 0, ny - 1)
+    offset = np.arange(-core, core + 1)
+    column = np.clip(np.rint(sources.x).astype(int), 0, nx - 1)[:, None, None] + offset
+    row = np.clip(np.rint(sources.y).astype(int), 0, ny - 1)[:, None, None] + offset[:, None]
+    is_off = (column < 0) | (column >= nx) | (row < 0) | (row >= ny)
+    lost = unusable[np.clip(row, 0, ny - 1), np.clip(column, 0, nx - 1)]
+    near_bad = (is_off | lost).any((1, 2))
     return (
         (sources.snr > settings.min_snr)
         & (sources.peak < settings.max_peak_saturation * saturation_adu)
-        & (near_bad[row, column] == 0)
+        & ~near_bad
         & np.isfinite(size)
         & (np.nan_to_num(size) > settings.min_fwhm_pix)
         & (roundness < settings.max_ellipticity)
