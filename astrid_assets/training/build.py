@@ -33,6 +33,7 @@ NAME = "unet"
 VERSION = "2"
 _N_CHECK = 256
 _TRAILED_THRESHOLD = 0.5
+_RULES_BEFORE_MODEL = ("", "negative")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class ChampionSettings:
 class Evaluated:
     """A fitted model's working point, chosen on calibration fields, and its figures on test fields.
 
+    The threshold loses the declared share of those sources that the rules leave to the model
+    (negative ones count as if they were positive).
     calibration: threshold, trailed_threshold, temperature, offset, prior_real.
     """
 
@@ -106,7 +109,8 @@ def evaluate_model(fitted: Fitted, samples: TrainingSet, settings: ChampionSetti
     logits, _ = network.predict(fitted.model, known.cutouts.astype(np.float32))
     temperature, offset = calibrate(logits[:, 0].astype(float), known.is_real, prior_real=prior)
     chosen = probabilities(logits[:, 0].astype(float), temperature=temperature, offset=offset)
-    bright = known.is_real & (working_snr(known) >= evaluation.snr_min)
+    asked = np.isin(known.rejection_rule, _RULES_BEFORE_MODEL)
+    bright = known.is_real & (working_snr(known) >= evaluation.snr_min) & asked
     threshold = threshold_at(
         chosen[bright], np.ones(int(bright.sum())),
         false_negative_rate=evaluation.false_negative_rate,

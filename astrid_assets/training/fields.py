@@ -30,7 +30,8 @@ class FieldSettings:
     fwhm_pix, reference_fwhm_factor, reference_depth: ranges, log-uniform; the reference is one
         exposure as deep as `reference_depth` science exposures.
     sides_pix: edges of the square fields, drawn among; small ones have few stars for PSF and shift.
-    variable_ratio: change of a variable star over its own flux, log-uniform.
+    variable_ratio: change of a variable star over its own flux, log-uniform; at most
+        variable_star_share_max of the stars vary, or they would set the flux scale.
     snr: sky-limited S/N of the sources put in, log-uniform. sources_per_mpix: how many.
     """
 
@@ -52,6 +53,7 @@ class FieldSettings:
     near_star_share: float = 0.08
     variable_share: float = 0.12
     variable_ratio: tuple[float, float] = (0.15, 1.5)
+    variable_star_share_max: float = 0.04
     trail_share: float = 0.12
     trail_length_fwhm: tuple[float, float] = (1.5, 5.0)
     negative_share: float = 0.12
@@ -221,7 +223,10 @@ def _truth(
         np.flatnonzero((sky.kind == Kind.STAR) & (own > 8 * unit) & (own < 400 * unit)),
     )
     placed = np.zeros((3, n), bool)
-    for which, rows in enumerate(kind == k for k in range(3)):
+    for which in range(3):
+        rows = kind == which
+        if which == _VARIABLE:
+            rows &= np.cumsum(rows) <= settings.variable_star_share_max * len(hosts[which])
         m = int(rows.sum())
         if not m or not len(hosts[which]):
             continue
