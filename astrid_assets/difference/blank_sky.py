@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-from scipy import ndimage
+
+from astrid_assets.imaging.threads import over_rows
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -137,21 +139,43 @@ def blank_sky_verdict(
 
 
 def _block_max(array: NDArray[Any], block: int) -> NDArray[Any]:
-    if block == 1:
-        return array
-    rows = np.copy(array[::block])
-    for i in range(1, block):
-        part = array[i::block]
-        np.maximum(rows[: len(part)], part, out=rows[: len(part)])
-    out = np.copy(rows[:, ::block])
-    for i in range(1, block):
-        part = rows[:, i::block]
-        np.maximum(out[:, : part.shape[1]], part, out=out[:, : part.shape[1]])
+    ny, nx = array.shape
+    out = np.empty((-(-ny // block), -(-nx // block)), array.dtype)
+    over_rows(lambda first, stop: _highest(array, block, first, stop, out), out.shape[0])
     return out
 
 
+@njit(cache=True, nogil=True)
+def _highest(array, block, first, stop, out):  # type: ignore[no-untyped-def]
+    ny, nx = array.shape
+    for j in range(first, stop):
+        row = array[j * block].copy()
+        for y in range(j * block + 1, min((j + 1) * block, ny)):
+            for x in range(nx):
+                row[x] = max(row[x], array[y, x])
+        for i in range(out.shape[1]):
+            value = row[i * block]
+            for x in range(i * block + 1, min((i + 1) * block, nx)):
+                value = max(value, row[x])
+            out[j, i] = value
+
+
 def _grown(mask: BoolArray, radius: float) -> BoolArray:
-    if not mask.any():
-        return mask
-    outside = ndimage.distance_transform_edt(~mask)
-    return outside <= radius
+    """Return where a set pixel of `mask` lies within `radius` pixels."""
+    out = np.zeros_like(mask)
+    reach = np.arange(int(radius) + 1)
+    _grow(mask, np.sqrt(np.maximum(radius**2 - reach**2, 0)).astype(np.int64), out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _grow(mask, half_width, out):  # type: ignore[no-untyped-def]
+    ny, nx = mask.shape
+    for y in range(ny):
+        for x in range(nx):
+            if not mask[y, x]:
+                continue
+            for dy in range(1 - half_width.size, half_width.size):
+                v, half = y + dy, half_width[abs(dy)]
+                if 0 <= v < ny:
+                    out[v, max(x - half, 0) : min(x + half + 1, nx)] = True

@@ -19,17 +19,16 @@ from astrid_assets.difference.blank_sky import (
 )
 from astrid_assets.difference.matching import MatchSettings, StarMatch, match_stars, on_reference
 from astrid_assets.difference.metrics import Quality, SubtractionMetrics
+from astrid_assets.difference.planes import pair_masks
 from astrid_assets.difference.sub_images import subtract_maps
 from astrid_assets.imaging.resample import resample
 from astrid_resources.images import (
     DifferenceImage,
     Image,
-    MaskPlane,
     NoWork,
-    as_reference,
-    has_any,
 )
-from astrid_resources.images.masks import UNUSABLE
+
+_MAX_SAMPLES = 200_000
 
 
 class NoOverlapError(NoWork):
@@ -95,10 +94,8 @@ def subtract_aligned(
 ) -> Subtraction:
     """Subtract a reference that already lies on the science grid, aligned as `match` says."""
     settings = settings or SubtractionSettings()
-    covered = ~has_any(aligned.mask, MaskPlane.NO_DATA)
-    usable_science = ~has_any(science.mask, *UNUSABLE)
-    unusable_reference = has_any(aligned.mask, *UNUSABLE)
-    coverage = float(covered[usable_science].mean()) if usable_science.any() else 0.0
+    masks = pair_masks(science.mask, aligned.mask)
+    coverage = masks.n_covered / max(masks.n_usable_science, 1)
     if coverage < settings.coverage_fraction_min:
         raise _no_overlap(coverage, settings)
     psf_error = max(match.psf_error, settings.psf_error_min)
@@ -109,14 +106,12 @@ def subtract_aligned(
         astrometric_noise_pix=(match.astrometric_noise_x_pix, match.astrometric_noise_y_pix),
         psf_error=psf_error,
         sub_image_pix=settings.sub_image_pix,
-        unusable_science=~usable_science,
-        unusable_reference=unusable_reference,
+        unusable_science=masks.science,
+        unusable_reference=masks.reference,
     )
-    mask = science.mask | as_reference(aligned.mask)
-    unusable = ~usable_science | unusable_reference
     fwhm = maps.psf.fwhm_pix
     blank = blank_sky_mask(
-        maps.reference_significance, unusable, fwhm_pix=fwhm, settings=settings.blank_sky
+        maps.reference_significance, masks.either, fwhm_pix=fwhm, settings=settings.blank_sky
     )
     blank &= maps.score_corrected != 0
     sky = blank_sky_statistics(maps.score_corrected, blank, score_autocorrelation=maps.psf_score)
@@ -124,26 +119,26 @@ def subtract_aligned(
     scale = 1.0
     if is_resampled and sky.std and sky.n_independent >= settings.n_independent_for_scaling:
         scale = sky.std
-    factor = np.float32(scale)
+    corrected, flux_error = maps.score_corrected, maps.psf_flux_error
+    if scale != 1:
+        corrected, flux_error = corrected / np.float32(scale), flux_error * np.float32(scale)
     difference = DifferenceImage(
         Image(
             maps.difference,
             maps.difference_variance,
-            mask,
+            masks.mask,
             science.wcs,
             science.meta,
             psf=maps.psf,
             header=science.header,
         ),
-        maps.score_corrected / factor,
+        corrected,
         maps.psf_flux,
-        maps.psf_flux_error * factor,
+        flux_error,
         scale,
         "zogy",
     )
-    where = blank if blank.any() else ~unusable
-    flux_error = float(np.median(difference.psf_flux_error[where]))
-    limit = 5 * flux_error
+    limit = 5 * _typical(flux_error, blank, masks.either)
     zero_point = science.meta.zero_point_ab_mag
     metrics = SubtractionMetrics(
         score_median=sky.median,
@@ -163,8 +158,8 @@ def subtract_aligned(
         n_stars=match.n_stars,
         residual_power_ratio=_residual_power_ratio(difference.score_corrected, match),
         coverage_fraction=coverage,
-        masked_fraction=float(unusable.mean()),
-        noise_level=float(np.sqrt(np.median(maps.difference_variance[where]))),
+        masked_fraction=float(masks.either.mean()),
+        noise_level=_typical(maps.difference_variance, blank, masks.either) ** 0.5,
         limiting_flux_5sigma=limit,
         limiting_mag_5sigma=None
         if zero_point is None
@@ -200,6 +195,15 @@ def _no_overlap(coverage: float, settings: SubtractionSettings) -> NoOverlapErro
         coverage_fraction=coverage,
         coverage_fraction_min=settings.coverage_fraction_min,
     )
+
+
+def _typical(values: np.ndarray, blank: np.ndarray, unusable: np.ndarray) -> float:
+    """Return the median of a map in blank sky, or on all usable pixels, of an even sample."""
+    stride = max(1, int(np.sqrt(values.size / _MAX_SAMPLES)))
+    sample, chosen = values[::stride, ::stride], blank[::stride, ::stride]
+    if not chosen.any():
+        chosen = ~unusable[::stride, ::stride]
+    return float(np.median(sample[chosen] if chosen.any() else sample))
 
 
 def _residual_power_ratio(score_corrected: np.ndarray, match: StarMatch) -> float | None:
