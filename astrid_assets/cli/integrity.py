@@ -142,13 +142,18 @@ def _tell_repair(done: Repair) -> None:
 
 
 def _tell_garbage(garbage: Garbage, *, is_deleted: bool) -> None:
-    _tell_some([item.key for item in garbage.objects] + [str(path) for path in garbage.folders])
+    _tell_some(
+        [item.key for item in garbage.objects]
+        + [str(path) for path in garbage.folders]
+        + [f"unfinished upload of {upload.key}" for upload in garbage.uploads]
+    )
     verb = "removed" if is_deleted else "to remove"
     say(
         f"{verb}: {len(garbage.objects)} objects, {len(garbage.folders)} staging folders, "
-        f"{_size(garbage.n_bytes)}; {garbage.n_young} are too young to tell"
+        f"{len(garbage.uploads)} uploads, {_size(garbage.n_bytes)}; "
+        f"{garbage.n_young} are too young to tell"
     )
-    if not is_deleted and (garbage.objects or garbage.folders):
+    if not is_deleted and (garbage.objects or garbage.folders or garbage.uploads):
         say("nothing was changed; `astrid gc --delete` removes them")
 
 

@@ -1,4 +1,4 @@
-"""Objects that no row names and staging folders that a killed process left, older than an age.
+"""Objects that no row names, staging folders and uploads of killed processes, older than an age.
 
 An object counts as put when it was last handed to the store: a run that puts it again before its
 commit makes it young. What is younger than the age may belong to a commit still to come.
@@ -7,27 +7,28 @@ commit makes it young. What is younger than the age may belong to a commit still
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from astrid_resources.database import Database
 from astrid_resources.integrity.named import named_objects
-from astrid_resources.objects import ListedObject, ObjectStore
+from astrid_resources.objects import ListedObject, ObjectStore, UnfinishedUpload
 
 AGE_MIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """What may be removed: objects, staging folders, and how much they hold together.
+    """What may be removed: objects, staging folders, uploads, and what the former hold together.
 
-    n_young: unnamed objects and staging folders too young to tell.
+    n_young: how many of these are too young to tell.
     """
 
     objects: tuple[ListedObject, ...]
     folders: tuple[Path, ...]
+    uploads: tuple[UnfinishedUpload, ...]
     n_bytes: int
     n_young: int
 
@@ -36,6 +37,7 @@ class Garbage:
         return {
             "objects": [item.key for item in self.objects],
             "staging_folders": [str(path) for path in self.folders],
+            "unfinished_uploads": [upload.key for upload in self.uploads],
             "n_bytes": self.n_bytes,
             "n_young": self.n_young,
         }
@@ -68,11 +70,19 @@ def find_garbage(
     objects = tuple(item for item in unnamed if item.modified < before)
     standing = list(store.backend.leftovers())
     stale = {path: size for path in standing if (size := _stale_bytes(path, before)) is not None}
+    begun = list(store.backend.uploads())
+    uploads = tuple(upload for upload in begun if upload.started < before)
     return Garbage(
         objects,
         tuple(stale),
-        sum(item.size for item in objects) + sum(stale.values()),
-        len(unnamed) - len(objects) + len(standing) - len(stale),
+        uploads,
+        n_bytes=sum(item.size for item in objects) + sum(stale.values()),
+        n_young=len(unnamed)
+        + len(standing)
+        + len(begun)
+        - len(objects)
+        - len(stale)
+        - len(uploads),
     )
 
 
@@ -90,8 +100,10 @@ def collect_garbage(store: ObjectStore, garbage: Garbage) -> Garbage:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+    for upload in garbage.uploads:
+        store.backend.abort(upload)
     n_bytes += sum(item.size for item in removed)
-    return Garbage(tuple(removed), garbage.folders, n_bytes, garbage.n_young)
+    return replace(garbage, objects=tuple(removed), n_bytes=n_bytes)
 
 
 def _stale_bytes(path: Path, before: datetime) -> int | None:

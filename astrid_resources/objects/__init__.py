@@ -1,6 +1,11 @@
 """The object store: content-addressed files, written once, verified whenever they are read."""
 
-from astrid_resources.objects.backends import Backend, ListedObject, LocalFolder
+from astrid_resources.objects.backends import (
+    Backend,
+    ListedObject,
+    LocalFolder,
+    UnfinishedUpload,
+)
 from astrid_resources.objects.retries import Retries
 from astrid_resources.objects.s3 import S3Bucket
 from astrid_resources.objects.store import (
@@ -22,6 +27,7 @@ __all__ = [
     "Retries",
     "S3Bucket",
     "StoredObject",
+    "UnfinishedUpload",
     "is_object_key",
     "object_key",
 ]

@@ -24,6 +24,15 @@ class ListedObject:
     modified: datetime
 
 
+@dataclass(frozen=True)
+class UnfinishedUpload:
+    """Parts of an object that were sent and never put together; when it was begun (UTC)."""
+
+    key: str
+    upload_id: str
+    started: datetime
+
+
 class Backend(Protocol):
     """What an object store needs of the place that holds its objects."""
 
@@ -59,6 +68,12 @@ class Backend(Protocol):
 
     def leftovers(self) -> Iterator[Path]:
         """Yield the staging folders that stand at this moment, those in use too."""
+
+    def uploads(self) -> Iterator[UnfinishedUpload]:
+        """Yield the uploads that are not finished at this moment, those at work too."""
+
+    def abort(self, upload: UnfinishedUpload) -> None:
+        """Remove the parts of an upload; nothing happens where it is no more."""
 
 
 class LocalFolder:
@@ -145,6 +160,13 @@ class LocalFolder:
         staging = self.folder / "staging"
         if staging.is_dir():
             yield from sorted(staging.iterdir())
+
+    def uploads(self) -> Iterator[UnfinishedUpload]:
+        """Yield nothing: files are not sent in parts."""
+        return iter(())
+
+    def abort(self, upload: UnfinishedUpload) -> None:
+        """Do nothing: there are no uploads."""
 
 
 def _make_folder(folder: Path, *, within: Path) -> None:

@@ -17,7 +17,8 @@ from typing import IO, Any
 
 from pydantic import SecretStr
 
-from astrid_resources.objects.backends import ListedObject
+from astrid_resources.objects.backends import ListedObject, UnfinishedUpload
+from astrid_resources.objects.multipart import PART_BYTES, give_up, put_in_parts
 from astrid_resources.objects.retries import Retries, is_transient, status_of
 
 _IN_MEMORY_BYTES = 64 << 20
@@ -42,6 +43,7 @@ class S3Bucket:
         secret_access_key: SecretStr | None = None,
         retries: Retries | None = None,
         read_timeout_s: float = 60.0,
+        part_bytes: int = PART_BYTES,
     ) -> None:
         self.bucket = bucket
         self.prefix = prefix.strip("/")
@@ -51,6 +53,7 @@ class S3Bucket:
         self._access_key_id = access_key_id
         self._secret_access_key = secret_access_key
         self._read_timeout_s = read_timeout_s
+        self._part_bytes = part_bytes
 
     def __repr__(self) -> str:
         return f"S3Bucket({self.bucket!r}, prefix={self.prefix!r})"
@@ -96,9 +99,22 @@ class S3Bucket:
             return is_conflict or is_transient(error)
 
         try:
-            self.retries.call(put, is_passing=is_passing)
+            if staged.stat().st_size <= self._part_bytes:
+                self.retries.call(put, is_passing=is_passing)
+            elif self.exists(key):
+                return False
+            else:
+                put_in_parts(
+                    self.client,
+                    self._at(key),
+                    staged,
+                    retries=self.retries,
+                    part_bytes=self._part_bytes,
+                    is_passing=is_passing,
+                )
         except ClientError as error:
-            if status_of(error) == 412:
+            # An upload that is no more was completed by a request whose answer was lost.
+            if status_of(error) == 412 or error.response["Error"]["Code"] == "NoSuchUpload":
                 return False
             raise
         return True
@@ -183,6 +199,29 @@ class S3Bucket:
             for path in sorted(self.staging().glob(f"{start}*")):
                 if path.stat().st_uid == os.getuid():
                     yield path
+
+    def uploads(self) -> Iterator[UnfinishedUpload]:
+        """Ask for one page of uploads after another."""
+        n_left_out = len(self._full(""))
+        where = {"Bucket": self.bucket, "Prefix": self._full("sha256") + "/"}
+        more: dict[str, str] = {}
+        while True:
+            page = self.retries.call(partial(self.client.list_multipart_uploads, **where, **more))
+            for item in page.get("Uploads", ()):
+                yield UnfinishedUpload(
+                    item["Key"][n_left_out:], item["UploadId"], item["Initiated"]
+                )
+            if not page.get("IsTruncated"):
+                return
+            more = {
+                "KeyMarker": page["NextKeyMarker"],
+                "UploadIdMarker": page["NextUploadIdMarker"],
+            }
+
+    def abort(self, upload: UnfinishedUpload) -> None:
+        """Give the upload up."""
+        where = {**self._at(upload.key), "UploadId": upload.upload_id}
+        give_up(self.client, where, retries=self.retries)
 
     def _copy(self, key: str, to: str, **more: str) -> None:
         from botocore.exceptions import ClientError
