@@ -41,8 +41,11 @@ def pair_masks(science: NDArray[np.uint32], reference: NDArray[np.uint32]) -> Pa
     absent = np.uint32(plane_bits(MaskPlane.NO_DATA))
     shift = np.uint32((MaskPlane.NO_DATA.reference_flag // MaskPlane.NO_DATA.flag).bit_length() - 1)
 
+    inputs = (science, reference, bits, absent, shift)
+    outputs = (mask, *flags, counted)
+
     def band(first: int, stop: int) -> None:
-        _masks(science, reference, bits, absent, shift, first, stop, mask, *flags, counted)
+        _masks(*inputs, first, stop, *outputs)
 
     over_rows(band, science.shape[0])
     n_usable, n_covered = (int(n) for n in counted.sum(axis=0))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from astrid_assets.imaging.kernel import PHASES, weight_table
 from astrid_assets.imaging.resample_psf import resampled_psf
 from astrid_assets.imaging.threads import over_rows
-from astrid_resources.images import Image, MaskPlane, has_any, plane_bits
+from astrid_resources.images import Image, MaskPlane, plane_bits
 from astrid_resources.images.masks import UNUSABLE
 
 GRID_STEP_PIX = 32
@@ -35,10 +35,9 @@ def resample(
     median variance.
     """
     positions = grid_positions(image.wcs, wcs, shape, shift_pix=shift_pix)
-    unusable = has_any(image.mask, *UNUSABLE).astype(np.uint8)
-    core = _or_box(image.mask & np.uint32(plane_bits(*UNUSABLE)), 1, 2)
-    near = _or_box(unusable.astype(np.uint32), 2, 3).astype(np.bool_)
-    keep = ~np.uint32(plane_bits(*UNUSABLE))
+    bits = np.uint32(plane_bits(*UNUSABLE))
+    core, near, unusable = _near_unusable(image.mask, bits)
+    keep = ~bits
     fill = float(np.median(image.variance[::7, ::7])) if image.variance.size else 0.0
     data = np.empty(shape, np.float32)
     variance = np.empty(shape, np.float32)
@@ -96,24 +95,27 @@ def world_to_pixel(
 
 
 @njit(cache=True, nogil=True)
-def _or_box(mask, before, after):  # type: ignore[no-untyped-def]
-    """OR of `mask` over [i - before, i + after] on both axes: taps relative to floor(position)."""
+def _near_unusable(mask, bits):  # type: ignore[no-untyped-def]
+    """Return what the taps around floor(position) meet: uint32, bool and uint8 maps like `mask`.
+
+    The OR of `bits` over the central 4 x 4 taps; whether any of the 6 x 6 taps has one; the pixel
+    itself.
+    """
     ny, nx = mask.shape
-    rows = np.zeros_like(mask)
+    core = np.zeros(mask.shape, np.uint32)
+    near = np.zeros(mask.shape, np.bool_)
+    unusable = np.zeros(mask.shape, np.uint8)
     for y in range(ny):
         for x in range(nx):
-            value = mask[y, x]
+            value = mask[y, x] & bits
             if value:
-                for i in range(max(0, x - after), min(nx, x + before + 1)):
-                    rows[y, i] |= value
-    out = np.zeros_like(mask)
-    for y in range(ny):
-        for x in range(nx):
-            value = rows[y, x]
-            if value:
-                for j in range(max(0, y - after), min(ny, y + before + 1)):
-                    out[j, x] |= value
-    return out
+                unusable[y, x] = 1
+                for v in range(max(0, y - 3), min(ny, y + 3)):
+                    for u in range(max(0, x - 3), min(nx, x + 3)):
+                        near[v, u] = True
+                        if y - 2 <= v <= y + 1 and x - 2 <= u <= x + 1:
+                            core[v, u] |= value
+    return core, near, unusable
 
 
 @njit(cache=True, nogil=True, inline="always")
