@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from astrid_assets.candidates.stamps import SIGMA_PER_FWHM, cut, moments, offsets
-from astrid_resources.images import Image, MaskPlane, has_any
+from astrid_assets.difference.kernels import spectrum
+from astrid_resources.images import Image, MaskPlane, plane_bits
 from astrid_resources.images.masks import UNUSABLE
 
 Floats = NDArray[np.float64]
@@ -21,6 +23,7 @@ _STAR_FWHM_RATIO = 1.25
 _SEARCH_FWHM = 5.0
 _RESIDUAL_FWHM = 1.5
 _RESIDUAL_FWHM_PER_DEX = 0.75
+_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -50,25 +53,12 @@ def reference_neighbours(reference: Image, x: Floats, y: Floats) -> Neighbours:
     reach = max(round(_SEARCH_FWHM * fwhm), 10)
     inner = max(2, round(1.5 * fwhm))
     half = reach + inner
-    unusable = has_any(reference.mask, *UNUSABLE)
-    saturated_kept = np.where(unusable & ~_saturated(reference), 0, reference.data)
     psf = reference.psf.centre.astype(float)
     columns = [np.full(len(x), np.nan) for _ in range(4)]
-    size = scipy.fft.next_fast_len(2 * half + 1 + psf.shape[0], real=True)
-    kernel = np.conj(scipy.fft.rfft2(psf, s=(size, size)))
-    power = float(np.sum(psf**2))
     sigma_psf = fwhm * SIGMA_PER_FWHM
     point = _point_fwhm(psf, sigma_psf)
-    for i in range(len(x)):
-        at = slice(i, i + 1)
-        data = cut(saturated_kept, x[at], y[at], half=half, outside=0)[0].astype(float)
-        variance = cut(reference.variance, x[at], y[at], half=half, outside=1)[0]
-        spectrum = scipy.fft.rfft2(data, s=(size, size)) * kernel
-        filtered = np.roll(
-            scipy.fft.irfft2(spectrum, s=(size, size)), (psf.shape[0] // 2,) * 2, (0, 1)
-        )
-        flux = filtered[: 2 * half + 1, : 2 * half + 1] / power
-        error = float(np.sqrt(np.percentile(variance, 25) / power))
+    stamps = _filtered_stamps(reference, psf, x, y, half)
+    for i, (data, flux, error) in enumerate(stamps):
         peak = (flux == ndimage.maximum_filter(flux, size=3)) & (flux > _SOURCE_SIGMA * error)
         v, u = np.nonzero(peak)
         if not u.size:
@@ -90,8 +80,29 @@ def reference_neighbours(reference: Image, x: Floats, y: Floats) -> Neighbours:
     return Neighbours(*columns)
 
 
-def _saturated(image: Image) -> NDArray[np.bool_]:
-    return has_any(image.mask, MaskPlane.SATURATED)
+def _filtered_stamps(
+    reference: Image, psf: Floats, x: Floats, y: Floats, half: int
+) -> Iterator[tuple[Floats, Floats, float]]:
+    """Yield data, PSF flux and its error around each position, stamps of edge 2 half + 1.
+
+    Unusable pixels hold 0, save saturated ones: a bright star is still a source.
+    """
+    edge = 2 * half + 1
+    size = scipy.fft.next_fast_len(edge + psf.shape[0], real=True)
+    kernel = np.conj(spectrum(psf, shape=(size, size)))
+    power = float(np.sum(psf**2))
+    dropped = np.uint32(plane_bits(*UNUSABLE) & ~plane_bits(MaskPlane.SATURATED))
+    saturated = np.uint32(plane_bits(MaskPlane.SATURATED))
+    for start in range(0, len(x), _BATCH):
+        at = slice(start, start + _BATCH)
+        mask = cut(reference.mask, x[at], y[at], half=half, outside=MaskPlane.NO_DATA.flag)
+        data = cut(reference.data, x[at], y[at], half=half, outside=0).astype(float)
+        data[((mask & dropped) != 0) & ((mask & saturated) == 0)] = 0
+        variance = cut(reference.variance, x[at], y[at], half=half, outside=1)
+        transformed = scipy.fft.rfft2(data, s=(size, size)) * kernel
+        flux = scipy.fft.irfft2(transformed, s=(size, size))[:, :edge, :edge] / power
+        error = np.sqrt(np.percentile(variance, 25, axis=(1, 2)) / power)
+        yield from zip(data, flux, error.tolist(), strict=True)
 
 
 def _point_fwhm(psf: Floats, sigma: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -89,8 +90,12 @@ def match_stars(
     )
     expected = on_reference(science, reference, peaks[:, 0], peaks[:, 1])
     first, second = _paired(expected, peaks_reference, settings)
-    fits = fit_stars(science, peaks[first, 0], peaks[first, 1])
-    fits_reference = fit_stars(reference, peaks_reference[second, 0], peaks_reference[second, 1])
+    with ThreadPoolExecutor(2) as pool:
+        fits, fits_reference = pool.map(
+            lambda image, at: fit_stars(image, at[:, 0], at[:, 1]),
+            (science, reference),
+            (peaks[first], peaks_reference[second]),
+        )
     use = fits.is_good & fits_reference.is_good
     worst = np.hypot(fits.residual, fits_reference.residual)
     use &= worst < settings.max_residual
@@ -213,7 +218,7 @@ def _mean_and_noise(delta: FloatColumn, error: FloatColumn) -> tuple[float, floa
     intrinsic2 = 0.0
     for _ in range(10):
         low, high = 0.0, 4.0
-        for _ in range(40):
+        for _ in range(24):
             middle = 0.5 * (low + high)
             z = np.abs(delta - mean) / np.sqrt(error**2 + floor2 + middle**2)
             low, high = (middle, high) if 1.4826 * np.median(z) > 1 else (low, middle)

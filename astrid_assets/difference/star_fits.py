@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from astrid_assets.imaging.threads import over_rows
 from astrid_resources.images import Image, has_any
 from astrid_resources.images.masks import UNUSABLE
 
@@ -48,8 +49,14 @@ def find_peaks(
     A peak exceeds `threshold_sigma` of its pixel noise, touches no unusable pixel within
     `separation_pix` / 2 and has no brighter peak within `separation_pix`.
     """
-    unusable = has_any(image.mask, *UNUSABLE)
-    found = _peaks(image.data, image.variance, np.float32(threshold_sigma))
+    bands: dict[int, NDArray[np.int64]] = {}
+
+    def band(first: int, stop: int) -> None:
+        limit = np.float32(threshold_sigma)
+        bands[first] = _peaks(image.data, image.variance, limit, first, stop)
+
+    over_rows(band, image.shape[0])
+    found = np.concatenate([bands[first] for first in sorted(bands)])
     if found.shape[0] == 0:
         return np.zeros((0, 2))
     values = image.data[found[:, 0], found[:, 1]]
@@ -64,8 +71,8 @@ def find_peaks(
     kept = []
     for y, x in found:
         inside = reach <= y < ny - reach and reach <= x < nx - reach
-        box = unusable[y - reach : y + reach + 1, x - reach : x + reach + 1]
-        if inside and not box.any():
+        box = image.mask[y - reach : y + reach + 1, x - reach : x + reach + 1]
+        if inside and not has_any(box, *UNUSABLE).any():
             kept.append((float(x), float(y)))
         if len(kept) == max_number:
             break
@@ -147,12 +154,12 @@ def _amplitude(
 
 
 @njit(cache=True, nogil=True)
-def _peaks(data, variance, threshold):  # type: ignore[no-untyped-def]
-    """Return (n, 2) rows of (y, x): local maxima of 5 x 5 pixels above the threshold."""
+def _peaks(data, variance, threshold, first, stop):  # type: ignore[no-untyped-def]
+    """Return (n, 2) of (y, x) in rows [first, stop): maxima of 5 x 5 pixels over the threshold."""
     ny, nx = data.shape
     limit = threshold * threshold
     found = [(0, 0) for _ in range(0)]
-    for y in range(2, ny - 2):
+    for y in range(max(first, 2), min(stop, ny - 2)):
         for x in range(2, nx - 2):
             value = data[y, x]
             if value <= 0 or value * value <= limit * variance[y, x]:
