@@ -9,6 +9,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from astrid_assets.imaging.smoothing import grown
 from astrid_resources.images import KnownFailure, RawExposure
 
 EFFECTIVE_LEVEL_CARD = "ESATUR"
@@ -72,10 +73,8 @@ def saturated_pixels(
     if not full.any():
         return full
     near = data >= settings.bleed_fraction * level_adu
-    grown: NDArray[np.bool_] = ndimage.binary_propagation(full, structure=_EIGHT, mask=near)
-    if settings.grow_pix > 0:
-        grown = ndimage.binary_dilation(grown, _EIGHT, iterations=settings.grow_pix)
-    return grown
+    bled: NDArray[np.bool_] = ndimage.binary_propagation(full, structure=_EIGHT, mask=near)
+    return grown(bled, settings.grow_pix) if settings.grow_pix > 0 else bled
 
 
 def _positive(header: fits.Header, key: str) -> float | None:

@@ -33,6 +33,12 @@ def smoothed(data: Floats32, taps: Floats32) -> Floats32:
     return out
 
 
+def grown(mask: Bools, pixels: int) -> Bools:
+    """Return `mask` [y, x] grown by so many pixels along both axes: squares."""
+    out: Bools = _grown(np.ascontiguousarray(mask), pixels)
+    return out
+
+
 def within(mask: Bools, radius_pix: float) -> Bools:
     """Return where [y, x] a pixel of `mask` is no farther than `radius_pix`."""
     if not mask.any():
@@ -111,3 +117,26 @@ def _near_rows(nearest, half, first, stop, out):  # type: ignore[no-untyped-def]
             limit, other = np.uint16(half[k + reach]), nearest[y + k]
             for x in range(nx):
                 row[x] |= other[x] <= limit
+
+
+@njit(cache=True, nogil=True)
+def _grown(mask, pixels):  # type: ignore[no-untyped-def]
+    """`mask` grown by a box of half-width `pixels`: one pass along rows, one along columns."""
+    ny, nx = mask.shape
+    along = np.zeros((ny, nx), np.bool_)
+    out = np.zeros((ny, nx), np.bool_)
+    for y in range(ny):
+        last = -(10**9)
+        for x in range(nx + pixels):
+            if x < nx and mask[y, x]:
+                last = x
+            if x >= pixels and last >= x - 2 * pixels:
+                along[y, x - pixels] = True
+    latest = np.full(nx, -(10**9))
+    for y in range(ny + pixels):
+        for x in range(nx):
+            if y < ny and along[y, x]:
+                latest[x] = y
+            if y >= pixels and latest[x] >= y - 2 * pixels:
+                out[y - pixels, x] = True
+    return out

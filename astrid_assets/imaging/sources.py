@@ -9,12 +9,13 @@ import sep
 from numba import njit
 from numpy.typing import NDArray
 
-from astrid_assets.imaging.smoothing import gaussian_taps, smoothed
+from astrid_assets.imaging.smoothing import gaussian_taps, grown, smoothed
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 DEFAULT_FWHM_PIX = 3.0
 _PIXSTACK = 3_000_000
+_PIXSTACK_LEAST = 100_000
 _SUBOBJECT_LIMIT = 8192
 _BRIGHT_SIGMA = 60.0
 
@@ -76,10 +77,13 @@ def detect_sources(
     a matched filter it drops a fifth of isolated stars above 20 sigma.
     """
     fwhm = fwhm_pix or DEFAULT_FWHM_PIX
-    sep.set_extract_pixstack(max(_PIXSTACK, data.size // 3))
-    sep.set_sub_object_limit(_SUBOBJECT_LIMIT)
     pixels = np.array(data, np.float32, order="C")
     error = np.sqrt(variance, dtype=np.float32)
+    stack = max(_PIXSTACK, data.size // 3)
+    if not is_filtered:
+        stack = _PIXSTACK_LEAST + 2 * int(np.sum(pixels > np.float32(threshold_sigma) * error))
+    sep.set_extract_pixstack(stack)
+    sep.set_sub_object_limit(_SUBOBJECT_LIMIT)
     found = sep.extract(
         pixels, threshold_sigma, err=error, mask=unusable, minarea=min_pixels,
         filter_kernel=gaussian_stamp(fwhm) if is_filtered else None, filter_type="matched",
@@ -139,10 +143,10 @@ def source_mask(
     keeps its median (its scatter falls to 0.995 at 3, 0.999 at 3.5 sigma); they grow by `grow_pix`,
     beyond 60 sigma by four times as much.
     """
-    mask = _grown(np.abs(significance) > threshold_sigma, grow_pix)
+    mask = grown(np.abs(significance) > threshold_sigma, grow_pix)
     bright = significance > _BRIGHT_SIGMA
     if bright.any():
-        mask |= _grown(bright, 4 * grow_pix)
+        mask |= grown(bright, 4 * grow_pix)
     return mask
 
 
@@ -167,26 +171,3 @@ def _n_peaks(values, limit):  # type: ignore[no-untyped-def]
                         is_peak = False
             n += is_peak
     return n
-
-
-@njit(cache=True, nogil=True)
-def _grown(mask, pixels):  # type: ignore[no-untyped-def]
-    """`mask` grown by a box of half-width `pixels`: one pass along rows, one along columns."""
-    ny, nx = mask.shape
-    along = np.zeros((ny, nx), np.bool_)
-    out = np.zeros((ny, nx), np.bool_)
-    for y in range(ny):
-        last = -(10**9)
-        for x in range(nx + pixels):
-            if x < nx and mask[y, x]:
-                last = x
-            if x >= pixels and last >= x - 2 * pixels:
-                along[y, x - pixels] = True
-    latest = np.full(nx, -(10**9))
-    for y in range(ny + pixels):
-        for x in range(nx):
-            if y < ny and along[y, x]:
-                latest[x] = y
-            if y >= pixels and latest[x] >= y - 2 * pixels:
-                out[y - pixels, x] = True
-    return out
