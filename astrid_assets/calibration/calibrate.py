@@ -73,7 +73,7 @@ def calibrate(raw: RawExposure, *, settings: CalibrationSettings = DEFAULTS) -> 
     planes = defects(raw, level, settings)
     steps = Steps(raw, planes, settings)
     steps.remove_rough_sky()
-    fwhm = steps.guess_fwhm()
+    fwhm = steps.guess_fwhm(level)
     steps.find_cosmic_rays(fwhm)
     fit = steps.fit_psf(level)
     if abs(fit.fwhm_pix / fwhm - 1) > settings.fwhm_agreement:

@@ -69,7 +69,8 @@ def classify(data, variance, taps, limit, level, scale, sigmas, first, stop, out
     """Bits into uint8 `out`: GROWS and SEEDS, where the curvature exceeds what is allowed.
 
     Allowed is limit * brightness + level * noise; the excess is counted in scale * noise. sigmas:
-    of the excess for a seed and for growth, and of the pixel's own counts for growth.
+    of the excess for a seed and for growth, and of the pixel's own counts: a blank pixel
+    beside a hit curves as well.
     """
     nx = data.shape[1]
     lines = np.empty((3, nx + taps.shape[1] - 1), np.float32)
@@ -80,9 +81,12 @@ def classify(data, variance, taps, limit, level, scale, sigmas, first, stop, out
         for x in range(nx):
             noise = np.sqrt(noise2[x])
             excess = curved[x] - limit * max(bright[x], np.float32(0)) - level * noise
-            bits = SEEDS if excess > sigmas[0] * scale * noise else 0
-            if excess > sigmas[1] * scale * noise and light[x] > sigmas[2] * noise:
-                bits |= GROWS
+            bits = 0
+            if light[x] > sigmas[2] * noise:
+                if excess > sigmas[0] * scale * noise:
+                    bits |= SEEDS
+                if excess > sigmas[1] * scale * noise:
+                    bits |= GROWS
             row[x] = bits
 
 

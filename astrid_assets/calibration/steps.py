@@ -22,11 +22,13 @@ from astrid_assets.imaging.psf_fit import PSFFit, PSFSettings, fit_psf
 from astrid_assets.imaging.sampling import sampled_median
 from astrid_assets.imaging.sources import (
     count_peaks,
-    detect_sources,
     source_mask,
     source_significance,
 )
+from astrid_assets.imaging.stars import StarSample, choose_stars
 from astrid_resources.images import Image, KnownFailure, MaskPlane, PSFModel, RawExposure
+
+_MOMENT_SIZE = 1.15  # size by moments over FWHM, of Moffat profiles as stars have them
 
 
 class UnusableExposureError(KnownFailure):
@@ -41,8 +43,8 @@ class CalibrationSettings:
     source_sigma, source_grow_pix: significance at which the smoothed image holds a source and how
         far that grows: the DETECTED plane, away from which the sky is blank.
     usable_fraction_min, side_min_pix: what an exposure must have at least.
-    guess_side_pix, guess_sources_min: the middle of an exposure, so wide, tells the first guess of
-        the FWHM if it holds so many sources; fwhm_guess_pix: where no source tells;
+    guess_side_pix, guess_stars_min: the middle of an exposure, so wide, tells the first guess of
+        the FWHM if it holds so many stars; fwhm_guess_pix: where no star tells;
         fwhm_agreement: cosmic rays are looked for a second time where that guess was off by more
         than this fraction.
     """
@@ -61,10 +63,10 @@ class CalibrationSettings:
     source_grow_pix: int = 2
     usable_fraction_min: float = 0.1
     side_min_pix: int = 32
-    fwhm_agreement: float = 0.25
+    fwhm_agreement: float = 0.15
     fwhm_guess_pix: float = 3.0
     guess_side_pix: int = 1024
-    guess_sources_min: int = 30
+    guess_stars_min: int = 30
 
 
 DEFAULTS = CalibrationSettings()
@@ -166,33 +168,28 @@ class Steps:
             expected = variance.expected_sky_variance(sky, raw.meta)
             self.variance_ratio = measured / expected if expected > 0 else None
 
-    def guess_fwhm(self) -> float:
-        """Return the median FWHM of clean, round, bright sources, pixels; a guess without any.
+    def guess_fwhm(self, level: float) -> float:
+        """Return the size that most of the bright stars share, pixels; a guess without any.
 
-        The middle of a large exposure tells enough, where it holds enough sources.
+        The middle of a large exposure tells enough, where it holds enough stars.
         """
-        unusable = self.unusable
         half = self.settings.guess_side_pix // 2
         ny, nx = self.raw.shape
-        middle = np.s_[
-            max(ny // 2 - half, 0) : ny // 2 + half, max(nx // 2 - half, 0) : nx // 2 + half
-        ]
-        sizes = self._sizes(unusable, middle)
-        if len(sizes) < self.settings.guess_sources_min:
-            sizes = self._sizes(unusable, np.s_[:, :])
-        return float(np.median(sizes)) if len(sizes) else self.settings.fwhm_guess_pix
+        y, x = max(ny // 2 - half, 0), max(nx // 2 - half, 0)
+        stars = self._stars(level, np.s_[y : ny // 2 + half, x : nx // 2 + half])
+        if len(stars.stars) < self.settings.guess_stars_min:
+            stars = self._stars(level, np.s_[:, :])
+        found = len(stars.stars) > 0
+        return stars.fwhm_pix / _MOMENT_SIZE if found else self.settings.fwhm_guess_pix
 
-    def _sizes(self, unusable: NDArray[np.bool_], part: tuple[slice, slice]) -> NDArray[np.float64]:
-        """FWHM of the clean, round sources, bright in every pixel, in a part of the image."""
-        found = detect_sources(
+    def _stars(self, level: float, part: tuple[slice, slice]) -> StarSample:
+        return choose_stars(
             self.signal[part],
             self.variance[part],
-            unusable=np.ascontiguousarray(unusable[part]),
-            threshold_sigma=5.0,
-            is_filtered=False,
+            unusable=np.ascontiguousarray(self.unusable[part]),
+            saturation_adu=self.saturation_of_image(level),
+            settings=self.settings.psf.stars,
         )
-        round_ones = (found.flags == 0) & (found.ellipticity < 0.4) & (found.fwhm > 1.2)
-        return found.fwhm[round_ones]
 
     def find_cosmic_rays(self, fwhm_pix: float) -> None:
         """Set the COSMIC_RAY plane, then the background again without the hits."""

@@ -52,11 +52,12 @@ def test_it_completes_the_laplacian(fwhm: float) -> None:
     for seed in range(3):
         field = hit_field(seed, fwhm=fwhm)
         found = _found(field, fwhm)
-        strong = field.hits > 5 * field.sky_rms
+        hits, strong = field.hits > 0, field.hits > 5 * field.sky_rms
         complete.append((found & strong).sum() / strong.sum())
-        pure.append((found & grown(field.hits > 0)).sum() / found.sum())
+        pure.append([(found & true).sum() / found.sum() for true in (hits, grown(hits))])
     assert np.mean(complete) > 0.95
-    assert np.mean(pure) > 0.97
+    assert np.mean(pure, axis=0)[0] > 0.88
+    assert np.mean(pure, axis=0)[1] > 0.97
 
 
 def test_hits_on_a_resampled_frame_are_found() -> None:
