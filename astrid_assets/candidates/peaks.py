@@ -13,7 +13,7 @@ from astrid_assets.difference.forced import interpolated
 Floats = NDArray[np.float64]
 _DEBLEND_LEVELS = 32
 _DEBLEND_CONTRAST = 0.02
-_PIXEL_STACK = 3_000_000
+_PIXEL_STACK = 100_000
 _SUB_OBJECTS = 20_000
 _STEPS_PIX = (1.0, 0.5, 0.25, 0.1)
 _REACH_PIX = 1.5
@@ -54,10 +54,11 @@ def extract_peaks(
     """
     parts = []
     for sign in (1.0, -1.0):
-        signed = np.ascontiguousarray(score_corrected * np.float32(sign))
-        if not np.any(signed > threshold_sigma):
+        signed = score_corrected if sign > 0 else -score_corrected
+        n_above = int(np.count_nonzero(signed > threshold_sigma))
+        if n_above == 0:
             continue
-        found = _extract(signed, threshold_sigma)
+        found = _extract(np.ascontiguousarray(signed), threshold_sigma, n_above)
         x, y = refine(psf_flux, found["xpeak"], found["ypeak"], sign=sign)
         value = interpolated(signed, x, y)
         at_pixel = signed[found["ypeak"], found["xpeak"]].astype(float)
@@ -123,8 +124,9 @@ def _quadratic_maximum(around: Floats) -> tuple[Floats, Floats]:
     return np.clip(dx, -1.5, 1.5), np.clip(dy, -1.5, 1.5)
 
 
-def _extract(signed: NDArray[np.float32], threshold: float) -> NDArray[np.void]:
-    sep.set_extract_pixstack(max(_PIXEL_STACK, signed.size // 3))
+def _extract(signed: NDArray[np.float32], threshold: float, n_above: int) -> NDArray[np.void]:
+    """Return SEP's objects; its stack, allocated on every call, need hold no more than n_above."""
+    sep.set_extract_pixstack(_PIXEL_STACK + n_above)
     sep.set_sub_object_limit(_SUB_OBJECTS)
     return np.asarray(
         sep.extract(
