@@ -54,11 +54,11 @@ def extract_peaks(
     """
     parts = []
     for sign in (1.0, -1.0):
-        signed = score_corrected if sign > 0 else -score_corrected
+        signed = np.ascontiguousarray(score_corrected * np.float32(sign))
         n_above = int(np.count_nonzero(signed > threshold_sigma))
         if n_above == 0:
             continue
-        found = _extract(np.ascontiguousarray(signed), threshold_sigma, n_above)
+        found = _extract(signed, threshold_sigma, n_above)
         x, y = refine(psf_flux, found["xpeak"], found["ypeak"], sign=sign)
         value = interpolated(signed, x, y)
         at_pixel = signed[found["ypeak"], found["xpeak"]].astype(float)
