@@ -31,7 +31,7 @@ def put_in_parts(
     answer = retries.call(partial(client.create_multipart_upload, **where))
     upload = {**where, "UploadId": answer["UploadId"]}
     try:
-        parts = []
+        parts: list[dict[str, Any]] = []
         with staged.open("rb") as stream:
             while chunk := stream.read(part_bytes):
                 number = len(parts) + 1
