@@ -117,7 +117,8 @@ def _background(
 def _rms_map(cells: Cells, scatters: NDArray[np.float64], *, is_binned: bool = False) -> Floats32:
     """The cells' scatters as a map that is positive everywhere."""
     least = np.float32(0.1 * np.nanmedian(scatters) + 1e-12)
-    return np.maximum(cells.map(scatters, is_binned=is_binned), least)
+    rms = cells.map(scatters, is_binned=is_binned)
+    return np.maximum(rms, least, out=rms)
 
 
 def _significance(
