@@ -131,6 +131,32 @@ def _cubic(t, weights, slopes):  # type: ignore[no-untyped-def]
     slopes[3] = (1.5 * t - 1.0) * t
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _polynomial(values, left):  # type: ignore[no-untyped-def]
+    """Coefficients of the Catmull-Rom cubic between nodes left + 1 and left + 2."""
+    a, b, c, d = values[left], values[left + 1], values[left + 2], values[left + 3]
+    return b, 0.5 * (c - a), a - 2.5 * b + 2.0 * c - 0.5 * d, 1.5 * (b - c) + 0.5 * (d - a)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _along_row(u_nodes, v_nodes, uy_nodes, vy_nodes, us, vs, areas):  # type: ignore[no-untyped-def]
+    """Fill positions and pixel areas of one output row from its nodes."""
+    step = GRID_STEP_PIX
+    for left in range((us.size - 1) // step + 1):
+        u0, u1, u2, u3 = _polynomial(u_nodes, left)
+        v0, v1, v2, v3 = _polynomial(v_nodes, left)
+        p0, p1, p2, p3 = _polynomial(uy_nodes, left)
+        q0, q1, q2, q3 = _polynomial(vy_nodes, left)
+        start = left * step
+        for i in range(start, min(start + step, us.size)):
+            t = (i - start) / step
+            us[i] = ((u3 * t + u2) * t + u1) * t + u0
+            vs[i] = ((v3 * t + v2) * t + v1) * t + v0
+            ux, vx = (3 * u3 * t + 2 * u2) * t + u1, (3 * v3 * t + 2 * v2) * t + v1
+            uy, vy = ((p3 * t + p2) * t + p1) * t + p0, ((q3 * t + q2) * t + q1) * t + q0
+            areas[i] = abs(ux * vy - uy * vx) / step
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 def _resample_rows(  # type: ignore[no-untyped-def]
     data, variance, mask, unusable, near, core, positions, table, fill, keep, no_data, first,
@@ -140,6 +166,7 @@ def _resample_rows(  # type: ignore[no-untyped-def]
     width = out_data.shape[1]
     n_nodes = positions.shape[2]
     row = np.empty((4, n_nodes))
+    us, vs, areas = np.empty(width), np.empty(width), np.empty(width)
     c, s = np.empty(4), np.empty(4)
     step = GRID_STEP_PIX
     wx, wy = np.empty(6, np.float32), np.empty(6, np.float32)
@@ -154,17 +181,9 @@ def _resample_rows(  # type: ignore[no-untyped-def]
                     slope += s[m] * positions[k, base + m, i]
                 row[k, i] = value
                 row[2 + k, i] = slope / step
+        _along_row(row[0], row[1], row[2], row[3], us, vs, areas)
         for i in range(width):
-            left = i // step
-            _cubic((i - left * step) / step, c, s)
-            u, v, uy, vy, ux, vx = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-            for m in range(4):
-                u += c[m] * row[0, left + m]
-                v += c[m] * row[1, left + m]
-                uy += c[m] * row[2, left + m]
-                vy += c[m] * row[3, left + m]
-                ux += s[m] * row[0, left + m]
-                vx += s[m] * row[1, left + m]
+            u, v = us[i], vs[i]
             u0, v0 = np.floor(u + 0.5), np.floor(v + 0.5)
             exact = abs(u - u0) < 1e-5 and abs(v - v0) < 1e-5
             if exact:
@@ -175,7 +194,7 @@ def _resample_rows(  # type: ignore[no-untyped-def]
                 out_variance[j, i] = fill
                 out_mask[j, i] = no_data
                 continue
-            area = abs(ux * vy - uy * vx) / step
+            area = areas[i]
             x0, y0 = int(np.floor(u)), int(np.floor(v))
             px, py = (u - x0) * PHASES, (v - y0) * PHASES
             kx, ky = min(int(px), PHASES - 1), min(int(py), PHASES - 1)
