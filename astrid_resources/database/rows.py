@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +23,6 @@ from astrid_resources.identity import (
     canonical_json,
     plain,
     plain_json,
-    sha256_json,
     stable,
 )
 
@@ -199,27 +200,35 @@ def _present(session: Session, table: sa.Table, ids: Iterable[Any]) -> dict[Any,
 def rows_digest(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Return the sha256 (hex) of settled rows by table: the same before and after the database.
 
-    Volatile and bookkeeping columns are left out, and what people or a promotion change later.
+    Left out are volatile and bookkeeping columns, what people or a promotion change later, and
+    nulls, so that a nullable column of a later version changes no hash.
     """
-    return sha256_json(
-        {
-            name: sorted(
-                ([str(row["id"]), _digested(table_of(name), row)] for row in members),
-                key=lambda pair: str(pair[0]),
-            )
-            for name, members in rows.items()
-            if members
-        }
-    )
+    digest = hashlib.sha256()
+    for name in sorted(rows):
+        columns = _digested(table_of(name))
+        for row in sorted(rows[name], key=lambda row: str(row["id"])):
+            values = {
+                key: _comparable(row[key]) if is_json else _written(row[key])
+                for key, is_json in columns
+                if row[key] is not None
+            }
+            digest.update(json.dumps([name, values], sort_keys=True, allow_nan=False).encode())
+    return digest.hexdigest()
 
 
-def _digested(table: sa.Table, row: Mapping[str, Any]) -> Any:
-    values = {
-        column.name: row[column.name]
+def _digested(table: sa.Table) -> list[tuple[str, bool]]:
+    left_out = VOLATILE_COLUMNS | BOOKKEEPING_COLUMNS
+    return [
+        (column.name, isinstance(column.type, sa.JSON))
         for column in table.columns
-        if not column.info.get("set_once") and column.name not in BOOKKEEPING_COLUMNS
-    }
-    return _comparable(values)
+        if column.name not in left_out and not column.info.get("set_once")
+    ]
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, float):
+        return value + 0.0  # SQLite does not keep the sign of zero
+    return value if isinstance(value, (str, int)) else plain_json(value)
 
 
 def _differs(

@@ -20,6 +20,7 @@ from astrid_resources.database import (
     replace_partition,
     upsert,
 )
+from astrid_resources.database.rows import rows_digest, settle_rows
 from astrid_resources.identity import row_id
 from astrid_resources.integrity import (
     ProblemKind,
@@ -200,6 +201,20 @@ def test_what_people_change_is_no_difference(place: Installation):
         session.execute(sa.text("UPDATE candidates SET updated_at = created_at"))
         session.execute(sa.text("UPDATE difference_runs SET processing_time_seconds = 9"))
     assert place.kinds() == []
+
+
+def test_the_digest_of_rows_forgets_what_the_database_forgets():
+    def digest(**changes: Any) -> str:
+        row = {**difference_product(SURVEY_ID, n_candidates=1).rows["candidates"][0], **changes}
+        placed = {**row, "night": NIGHT, "tile": TILE}
+        return rows_digest(
+            {"candidates": settle_rows(Base.metadata.tables["candidates"], [placed])}
+        )
+
+    assert digest() == digest(pixel_x=-0.0) == digest(fwhm=None) == digest(pixel_x=0)
+    assert digest() == digest(manifest_id=SURVEY_ID, is_superseded=True)
+    others = {digest(pixel_x=1e-12), digest(fwhm=1.0), digest(status="rejected"), digest(rank=1)}
+    assert len(others | {digest()}) == 5
 
 
 def test_a_key_of_other_bytes_is_wrong(place: Installation):
