@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 Plan = Callable[[str, int], str | None]
 """From the method and the number of the try (from 1) of one address to a fault, or None."""
 
-SLOW_S = 1.5
+SLOW_S = 3.0
 METHODS = ("GET", "PUT", "HEAD", "DELETE", "POST")
 _ERROR = "<Error><Code>{code}</Code><Message>a fault of the tests</Message></Error>"
 _CODES = {429: "TooManyRequests", 403: "AccessDenied", 404: "NoSuchBucket", 400: "BadRequest"}
