@@ -20,9 +20,9 @@ from astrid_resources.images import KnownFailure
 
 Bools = NDArray[np.bool_]
 Floats32 = NDArray[np.float32]
-_LEVEL_MASK_SIGMA = 3.0
+_LEVEL_MASK_SIGMA = 2.7
 _RMS_MASK_SIGMA = 3.5
-_GROW_BINS = 3
+_GROW_BINS = 2
 _LEAST_COVER = np.float32(0.3)
 _ROUNDS = 2
 _FINE_MESH_PIX = 48

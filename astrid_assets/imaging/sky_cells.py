@@ -13,7 +13,7 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 MAD_TO_SIGMA = 1.482602
-_MIN_CELL_FRACTION = 0.2
+_MIN_CELL_FRACTION = 0.1
 _CLIP_ROUNDS = 6
 
 
