@@ -93,15 +93,15 @@ def blank_sky_statistics(
     score_autocorrelation: (n, n) autocorrelation of the score's noise, 1 at its centre; sampling
     errors follow from its sums (of asin rho for the median, of rho^2 for the scatter).
     """
-    values = score_corrected[blank]
-    n_pixels = int(values.size)
+    n_pixels = int(np.count_nonzero(blank))
     rho = np.clip(np.asarray(score_autocorrelation, float), -1, 1)
     pixels_per_element = max(float(np.sum(rho**2)), 1.0)
     n_independent = int(n_pixels / pixels_per_element)
     if n_independent < 2:
         return BlankSkyStatistics(None, None, None, None, None, n_pixels, n_independent)
-    tail = float(np.count_nonzero(np.abs(values) > 4) / n_pixels)
-    values = values[:: max(1, n_pixels // _MAX_SAMPLES)]
+    step = max(1, n_pixels // _MAX_SAMPLES)
+    values = np.empty(-(-n_pixels // step), np.float32)
+    tail = _sample(score_corrected, blank, step, values) / n_pixels
     median = float(np.median(values))
     std = _SIGMA_PER_MAD * float(np.median(np.abs(values - np.float32(median))))
     median_error = std * float(np.sqrt(max(np.sum(np.arcsin(rho)), 1.0) / n_pixels))
@@ -136,6 +136,22 @@ def blank_sky_verdict(
             f"allowed {low} to {high} with {margin:.3f} beyond"
         )
     return not reasons, tuple(reasons)
+
+
+@njit(cache=True, nogil=True)
+def _sample(score, blank, step, values):  # type: ignore[no-untyped-def]
+    """Fill `values` with every step-th blank pixel; return how many of all are beyond 4 sigma."""
+    seen, n_beyond = 0, 0
+    for y in range(score.shape[0]):
+        for x in range(score.shape[1]):
+            if not blank[y, x]:
+                continue
+            value = score[y, x]
+            n_beyond += abs(value) > 4
+            if seen % step == 0:
+                values[seen // step] = value
+            seen += 1
+    return n_beyond
 
 
 def _block_max(array: NDArray[Any], block: int) -> NDArray[Any]:

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 import scipy.fft
+from numba import njit
 from numpy.typing import NDArray
 
 from astrid_assets.difference.kernels import Kernels, kernels, spectrum
@@ -111,17 +112,10 @@ def filters(
     )
     f_r, sigma_n, sigma_r = flux_ratio, sky_sigma_science, sky_sigma_reference
     p_n, p_r = spectrum(psf_science, shape=shape), spectrum(psf_reference, shape=shape)
-    power_n, power_r = (p.real**2 + p.imag**2 for p in (p_n, p_r))
-    den = (sigma_n * f_r) ** 2 * power_r + sigma_r**2 * power_n
-    inverse = 1 / (den + 1e-30 * den.max())
-    root = np.sqrt(inverse)
+    squared = (kernel.science_squared, kernel.reference_squared)
+    k_n, k_r = (spectrum(stamp, shape=shape) for stamp in squared)
     weights = np.empty((shape[0], 6, shape[1] // 2 + 1), np.complex64)
-    weights[:, 0] = np.conj(p_n) * (sigma_n * f_r**2 * power_r * inverse)
-    weights[:, 1] = np.conj(p_r) * (sigma_r * f_r * power_n * inverse)
-    weights[:, 2] = p_r * (sigma_n * f_r * root)
-    weights[:, 3] = p_n * (-sigma_r * root)
-    weights[:, 4] = spectrum(kernel.science_squared, shape=shape) * (sigma_n**2 / kernel.f_s)
-    weights[:, 5] = spectrum(kernel.reference_squared, shape=shape) * (sigma_r**2 / kernel.f_s)
+    _fill_weights(p_n, p_r, k_n, k_r, f_r, sigma_n, sigma_r, kernel.f_s, weights)
     kept_y, kept_x = (
         _kept_inside(kernel.footprint.sum(axis=1 - axis, dtype=float), length)
         for axis, length in enumerate(image_shape)
@@ -138,3 +132,22 @@ def _kept_inside(footprint: NDArray[np.float64], length: int) -> NDArray[np.floa
     stop = np.clip(length - position + half, 0, 2 * half + 1)
     whole = (first == 0) & (stop == 2 * half + 1)
     return np.where(whole, 1.0, np.clip(total[stop] - total[first], 0, 1)).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _fill_weights(p_n, p_r, k_n, k_r, f_r, sigma_n, sigma_r, f_s, weights):  # type: ignore[no-untyped-def]
+    var_n, var_r = sigma_n**2, sigma_r**2
+    tiny = 1e-30 * (var_n * f_r**2 + var_r)
+    for y in range(p_n.shape[0]):
+        for x in range(p_n.shape[1]):
+            a, b = p_n[y, x], p_r[y, x]
+            power_n = a.real * a.real + a.imag * a.imag
+            power_r = b.real * b.real + b.imag * b.imag
+            inverse = 1 / (var_n * f_r**2 * power_r + var_r * power_n + tiny)
+            root = np.sqrt(inverse)
+            weights[y, 0, x] = a.conjugate() * (sigma_n * f_r**2 * power_r * inverse)
+            weights[y, 1, x] = b.conjugate() * (sigma_r * f_r * power_n * inverse)
+            weights[y, 2, x] = b * (sigma_n * f_r * root)
+            weights[y, 3, x] = a * (-sigma_r * root)
+            weights[y, 4, x] = k_n[y, x] * (var_n / f_s)
+            weights[y, 5, x] = k_r[y, x] * (var_r / f_s)
