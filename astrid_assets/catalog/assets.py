@@ -4,15 +4,17 @@ from dataclasses import asdict
 
 import dagster as dg
 
+from astrid_assets.catalog.figures import light_curve_png
 from astrid_assets.catalog.listing import find_transient
+from astrid_assets.catalog.points import stored_points
 from astrid_assets.catalog.update import CatalogSettings, CatalogUpdate, update_catalog
 from astrid_assets.declared import NIGHT_TILE_ASSET, result
-from astrid_assets.metadata import table
+from astrid_assets.metadata import PREVIEWS_MAX, pictures, table
 from astrid_assets.partitions import split_key
 from astrid_assets.stage import StageCode
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.database.connection import Database
-from astrid_resources.identity import product_id
+from astrid_resources.identity import product_id, row_id
 from astrid_resources.products import PartitionProducts, Product, Verdict
 
 SETTINGS = CatalogSettings()
@@ -61,7 +63,9 @@ def transients(
     products = PartitionProducts(CODE.asset, night, tile, (product,))
     entries = _entries(opened, update)
     extra = {"transients": table(entries)} if entries else {}
-    return result(products, {**_metrics(update), **extra})
+    return result(
+        products, {**_metrics(update), **extra, **pictures(_light_curves(opened, update))}
+    )
 
 
 def _metrics(update: CatalogUpdate) -> dict[str, int]:
@@ -89,3 +93,11 @@ def _entries(database: Database, update: CatalogUpdate) -> list[dict[str, object
         for entry in found
         if entry is not None
     ]
+
+
+def _light_curves(database: Database, update: CatalogUpdate) -> dict[str, bytes]:
+    with database.read() as session:
+        return {
+            name: light_curve_png(stored_points(session, row_id("transients", name)))
+            for name in update.names[:PREVIEWS_MAX]
+        }
