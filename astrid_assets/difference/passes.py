@@ -107,26 +107,28 @@ def combine(counts, noise, weights):
     """Turn, in place, the spectra of n + i r into those of S_n + i S_r and of D + i V(S)."""
     ty, tx = counts.shape
     half = np.float32(0.5)
-    one = np.complex64(1j)
     for y in range(ty):
         other = (ty - y) % ty
+        front, back, front_noise, back_noise = counts[y], counts[other], noise[y], noise[other]
         a_n, a_r, b_n = weights[y, 0], weights[y, 1], weights[y, 2]
         b_r, w_n, w_r = weights[y, 3], weights[y, 4], weights[y, 5]
         for x in range(tx // 2 + 1):
-            mirror = (tx - x) % tx
-            if mirror == x and other < y:
+            if (x == 0 or 2 * x == tx) and other < y:
                 continue
-            z, m = counts[y, x], counts[other, mirror].conjugate()
-            n, r = half * (z + m), -one * half * (z - m)
-            q, p = noise[y, x], noise[other, mirror].conjugate()
-            v_n, v_r = half * (q + p), -one * half * (q - p)
+            mirror = np.uintp(tx - x) if x > 0 else np.uintp(0)
+            z, m = half * front[x], half * back[mirror].conjugate()
+            n, r = z + m, z - m
+            r = complex(r.imag, -r.real)
+            z, m = half * front_noise[x], half * back_noise[mirror].conjugate()
+            v_n, v_r = z + m, z - m
+            v_r = complex(v_r.imag, -v_r.real)
             s_n, s_r = n * a_n[x], r * a_r[x]
             d = n * b_n[x] + r * b_r[x]
             v = v_n * w_n[x] + v_r * w_r[x]
-            counts[y, x] = s_n + one * s_r
-            noise[y, x] = d + one * v
-            counts[other, mirror] = s_n.conjugate() + one * s_r.conjugate()
-            noise[other, mirror] = d.conjugate() + one * v.conjugate()
+            front[x] = complex(s_n.real - s_r.imag, s_n.imag + s_r.real)
+            front_noise[x] = complex(d.real - v.imag, d.imag + v.real)
+            back[mirror] = complex(s_n.real + s_r.imag, s_r.real - s_n.imag)
+            back_noise[mirror] = complex(d.real + v.imag, v.real - d.imag)
 
 
 @njit(cache=True, nogil=True)

@@ -7,7 +7,9 @@ Source: Zackay, Ofek & Gal-Yam 2016, ApJ 830, 27.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from astrid_assets.difference.kernels import Kernels, kernels, spectrum
+from astrid_assets.imaging.threads import n_cores, over_rows
 
 _LONGEST = 640
 _BEYOND_STAMP_PIX = 8
@@ -103,19 +106,23 @@ def filters(
     image_shape: tuple[int, int],
 ) -> Filters:
     """Return the filters of two PSF stamps (odd edges, sum 1) on tiles of `shape`."""
-    kernel = kernels(
-        psf_science,
-        psf_reference,
-        sky_sigma_science=sky_sigma_science,
-        sky_sigma_reference=sky_sigma_reference,
-        flux_ratio=flux_ratio,
-    )
     f_r, sigma_n, sigma_r = flux_ratio, sky_sigma_science, sky_sigma_reference
-    p_n, p_r = spectrum(psf_science, shape=shape), spectrum(psf_reference, shape=shape)
-    squared = (kernel.science_squared, kernel.reference_squared)
-    k_n, k_r = (spectrum(stamp, shape=shape) for stamp in squared)
+    with ThreadPoolExecutor(n_cores()) as pool:
+        pending = pool.submit(
+            kernels,
+            psf_science,
+            psf_reference,
+            sky_sigma_science=sigma_n,
+            sky_sigma_reference=sigma_r,
+            flux_ratio=f_r,
+        )
+        on_tile = partial(spectrum, shape=shape)
+        p_n, p_r = pool.map(on_tile, (psf_science, psf_reference))
+        kernel = pending.result()
+        k_n, k_r = pool.map(on_tile, (kernel.science_squared, kernel.reference_squared))
     weights = np.empty((shape[0], 6, shape[1] // 2 + 1), np.complex64)
-    _fill_weights(p_n, p_r, k_n, k_r, f_r, sigma_n, sigma_r, kernel.f_s, weights)
+    parts = (p_n, p_r, k_n, k_r, f_r, sigma_n, sigma_r, kernel.f_s, weights)
+    over_rows(lambda first, stop: _fill_weights(first, stop, *parts), shape[0])
     kept_y, kept_x = (
         _kept_inside(kernel.footprint.sum(axis=1 - axis, dtype=float), length)
         for axis, length in enumerate(image_shape)
@@ -135,10 +142,12 @@ def _kept_inside(footprint: NDArray[np.float64], length: int) -> NDArray[np.floa
 
 
 @njit(cache=True, nogil=True)
-def _fill_weights(p_n, p_r, k_n, k_r, f_r, sigma_n, sigma_r, f_s, weights):  # type: ignore[no-untyped-def]
+def _fill_weights(  # type: ignore[no-untyped-def]
+    first, stop, p_n, p_r, k_n, k_r, f_r, sigma_n, sigma_r, f_s, weights
+):
     var_n, var_r = sigma_n**2, sigma_r**2
     tiny = 1e-30 * (var_n * f_r**2 + var_r)
-    for y in range(p_n.shape[0]):
+    for y in range(first, stop):
         for x in range(p_n.shape[1]):
             a, b = p_n[y, x], p_r[y, x]
             power_n = a.real * a.real + a.imag * a.imag
