@@ -173,7 +173,8 @@ def subtract_tiles(
     waiting = iter(tiles)  # shared: each thread takes the next tile into its own buffers
 
     def work(_: int) -> None:
-        buffers = tuple(np.empty((rows.length, columns.length), np.complex64) for _ in "ab")
+        both = np.empty((2, rows.length, columns.length), np.complex64)
+        buffers = (both[0], both[1])
         for tile in waiting:
             halo = (rows.halo, columns.halo)
             _one_tile(pair, tile, halo, filters_of(*tile), buffers, numbers, out)
