@@ -112,7 +112,7 @@ def draw_transient(path: Path) -> None:
     report = collect_report(DatabaseResource().database, ObjectStoreResource().store)
     section = next(item for item in report.transients if item.is_confirmed)
     epoch = next(item for item in section.epochs if len(item.stamps) == len(STAMPS))
-    figure = Figure(figsize=(11, 3.1), facecolor="white", layout="constrained")
+    figure = Figure(figsize=(11, 2.5), facecolor="white", layout="constrained")
     grid = figure.add_gridspec(1, 6)
     for index, kind in enumerate(STAMPS):
         axes = figure.add_subplot(grid[0, index])
