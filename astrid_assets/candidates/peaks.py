@@ -9,6 +9,7 @@ import sep
 from numpy.typing import NDArray
 
 from astrid_assets.difference.forced import interpolated
+from astrid_resources.images import KnownFailure
 
 Floats = NDArray[np.float64]
 _DEBLEND_LEVELS = 32
@@ -18,6 +19,11 @@ _SUB_OBJECTS = 20_000
 _STEPS_PIX = (1.0, 0.5, 0.25, 0.1)
 _REACH_PIX = 1.5
 _STRAYED = 0.75
+_SHARE_ABOVE_MAX = 0.05
+
+
+class ScoreNotSkyError(KnownFailure):
+    """Too much of the score map is beyond the threshold: sources alone never fill so much."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ def extract_peaks(
     Positions are those of the PSF flux's maximum: the maximum of the likelihood, which the
     position-dependent noise in score_corrected would displace on a galaxy. Where that falls
     below the threshold or far below the peak (masks make the flux map uneven), the maximum of the
-    score itself is taken.
+    score itself is taken. Raises ScoreNotSkyError where most of the map cannot be sky.
     """
     parts = []
     for sign in (1.0, -1.0):
@@ -58,6 +64,7 @@ def extract_peaks(
         n_above = int(np.count_nonzero(signed > threshold_sigma))
         if n_above == 0:
             continue
+        _require_sky(n_above, signed.size, threshold_sigma)
         found = _extract(signed, threshold_sigma, n_above)
         x, y = refine(psf_flux, found["xpeak"], found["ypeak"], sign=sign)
         value = interpolated(signed, x, y)
@@ -78,6 +85,18 @@ def extract_peaks(
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     order = np.lexsort((columns[0], columns[1]))
     return Peaks(*(column[order] for column in columns))
+
+
+def _require_sky(n_above: int, n_pixels: int, threshold_sigma: float) -> None:
+    share = n_above / n_pixels
+    if share > _SHARE_ABOVE_MAX:
+        raise ScoreNotSkyError(
+            f"{share:.0%} of the score map lie beyond {threshold_sigma:g} sigma, at most "
+            f"{_SHARE_ABOVE_MAX:.0%} may: the subtraction failed as a whole; look at the "
+            "registration, the PSFs and the variance of both images",
+            share=share,
+            n_pixels=n_pixels,
+        )
 
 
 def refine(
