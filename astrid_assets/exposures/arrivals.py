@@ -11,14 +11,19 @@ from astrid_assets.exposures.sensors_logic import PartitionId, PartitionState
 from astrid_resources.database import Observation, ProductInput, ProductRow
 from astrid_resources.database.connection import Database
 from astrid_resources.database.rows import chunks
+from astrid_resources.identity import sha256_json
 
 _RAW = "raw_exposures"
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 def raw_inputs(observation: Observation) -> tuple[str, str]:
-    """Return what identifies an exposure as input: its row id and the hash of its sidecar row."""
-    return str(observation.id), observation.override_sha256 or ""
+    """Return what identifies an exposure as input: its row id and the hash of its facts.
+
+    The facts are what header, sidecar and survey declaration made together: a gain declared anew
+    is another input, although not a byte of the file changed.
+    """
+    return str(observation.id), sha256_json(observation.facts)
 
 
 def arrived_partitions(
@@ -36,7 +41,7 @@ def arrived_partitions(
     return {
         key: state
         for key, state in states.items()
-        if {part for exposure in state.exposures for part in exposure if part} != taken[key]
+        if {(one[0], part) for one in state.exposures for part in one} != taken[key]
     }
 
 
@@ -67,12 +72,17 @@ def _state(session: Session, key: PartitionId) -> PartitionState:
     ).all()
     current = [row for row in here if row.is_current]
     changed_at = max((row.updated_at for row in here), default=_EPOCH)
-    return PartitionState(frozenset(raw_inputs(row) for row in current), changed_at)
+    committed_at = session.scalar(
+        sa.select(sa.func.max(ProductRow.updated_at)).where(
+            ProductRow.asset == _RAW, ProductRow.night == key[0], ProductRow.tile == key[1]
+        )
+    )
+    return PartitionState(frozenset(raw_inputs(row) for row in current), changed_at, committed_at)
 
 
-def _taken_up(session: Session, key: PartitionId) -> set[str]:
+def _taken_up(session: Session, key: PartitionId) -> set[tuple[str, str]]:
     query = (
-        sa.select(ProductInput.input_product_id)
+        sa.select(ProductRow.observation_id, ProductInput.input_product_id)
         .join(ProductRow, ProductRow.id == ProductInput.product_row_id)
         .where(
             ProductRow.asset == _RAW,
@@ -81,4 +91,4 @@ def _taken_up(session: Session, key: PartitionId) -> set[str]:
             ProductRow.tile == key[1],
         )
     )
-    return {text for text in session.scalars(query) if text}
+    return {(str(identity), text) for identity, text in session.execute(query)}

@@ -86,10 +86,7 @@ def raw_exposures(
         return Content(objects={"raw": stored}, metrics=metrics)
 
     labels = labels_of(observations.values())
-    tasks = [
-        Task(labels[row.id], tuple(filter(None, raw_inputs(row))), row.id)
-        for row in observations.values()
-    ]
+    tasks = [Task(labels[row.id], raw_inputs(row), row.id) for row in observations.values()]
     existing = loaded_products(opened, RAW.asset, partition)
     products = run_stage(RAW, partition, tasks, make, existing=existing, log=context.log.info)
     return result(products, products_metadata(products, labels=labels, metrics=SHOWN))

@@ -71,13 +71,15 @@ def _digest(parts: Iterable[object]) -> str:
 
 @dataclass(frozen=True)
 class PartitionState:
-    """The exposures of a night and tile: (observation row id, sidecar hash) of each current one.
+    """The exposures of a night and tile: (observation row id, hash of facts) of each current one.
 
-    changed_at: when an exposure last came, left or changed.
+    changed_at: when an exposure last came or changed. committed_at: when what the partition's runs
+    took up last changed; None before the first.
     """
 
     exposures: frozenset[tuple[str, str]]
     changed_at: datetime
+    committed_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,9 @@ def chain_tick(
     """Decide which nights and tiles need a run, once nothing came to them for the quiet period.
 
     states: partitions that changed since `high_water(cursor)`, also those an exposure left.
-    The run key holds the content and the pipeline version: the same partition asked for again with
-    the same content is the same request, which Dagster knows by its key.
+    The run key holds the content, the last commit and the pipeline version: the same partition
+    asked for again with the same content is the same request, which Dagster knows by its key; the
+    same content after another had been taken up in between is a new one.
     """
     ready = sorted(
         key
@@ -149,6 +152,6 @@ def chain_tick(
 
 
 def run_key(night: date, tile: str, state: PartitionState, *, pipeline_version: str) -> str:
-    """Return the run key of a partition's content under a pipeline version."""
-    digest = _digest(sorted(state.exposures))[:24]
+    """Return the run key of a partition's content after its last commit, under a version."""
+    digest = _digest([state.committed_at, *sorted(state.exposures)])[:24]
     return f"{night.isoformat()}|{tile}|{digest}|{pipeline_version}"
