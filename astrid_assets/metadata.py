@@ -10,8 +10,6 @@ import dagster as dg
 
 from astrid_resources.products import PartitionProducts
 
-PREVIEWS_MAX = 5
-
 
 def picture(png: bytes, *, title: str) -> str:
     """Return `png` as Markdown that the UI shows without any file beside it."""
@@ -19,13 +17,10 @@ def picture(png: bytes, *, title: str) -> str:
 
 
 def pictures(named: Mapping[str, bytes]) -> dict[str, dg.MetadataValue]:
-    """Return one Markdown entry with the first `PREVIEWS_MAX` pictures, in their order."""
+    """Return one Markdown entry with the pictures, in their order; nothing where there are none."""
     if not named:
         return {}
-    shown = list(named.items())[:PREVIEWS_MAX]
-    text = "\n\n".join(picture(png, title=title) for title, png in shown)
-    if len(named) > len(shown):
-        text += f"\n\n({len(named) - len(shown)} more exposures are not shown.)"
+    text = "\n\n".join(picture(png, title=title) for title, png in named.items())
     return {"previews": dg.MetadataValue.md(text)}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from typing import Any
 
 from astrid_resources.images import (
     DifferenceImage,
@@ -13,7 +15,11 @@ from astrid_resources.images import (
     write_image,
 )
 from astrid_resources.objects import ObjectStore
-from astrid_resources.products import Product, StoredObject
+from astrid_resources.products import PartitionProducts, Product, StoredObject
+
+PREVIEW = "preview"
+"""The role of the picture that a product is shown by in the UI."""
+PREVIEWS_MAX = 5
 
 
 def store_image(store: ObjectStore, image: Image) -> StoredObject:
@@ -43,3 +49,16 @@ def image_of(store: ObjectStore, product: Product, role: str = "image") -> Image
 def difference_of(store: ObjectStore, product: Product) -> DifferenceImage:
     """Return the difference image of `product`, its bytes verified against their hash."""
     return read_difference(io.BytesIO(store.get_bytes(product.objects["difference"].key)))
+
+
+def previews_of(
+    store: ObjectStore, products: PartitionProducts, *, labels: Mapping[Any, str]
+) -> dict[str, bytes]:
+    """Return the first `PREVIEWS_MAX` stored pictures by exposure, also of products taken over."""
+    with_picture = [product for product in products.products if PREVIEW in product.objects]
+    return {
+        labels.get(product.observation_id, product.product_id[:12]): store.get_bytes(
+            product.objects[PREVIEW].key
+        )
+        for product in with_picture[:PREVIEWS_MAX]
+    }

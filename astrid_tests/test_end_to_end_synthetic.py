@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dagster as dg
 import pytest
 
 from astrid_assets.catalog.listing import list_transients
@@ -87,3 +88,19 @@ def test_a_second_run_changes_no_row_and_no_object(pipeline):
     changed = {name for name in rows if rows[name] != again[name]}
     assert changed <= {"delivered_files"}, "only the time of the last look may differ"
     assert every_object(pipeline) == objects
+
+
+def test_pictures_and_tables_stay_when_products_are_taken_over(pipeline):
+    """The UI shows the latest materialisation: a run with nothing to do must not empty it."""
+    run_chain(pipeline, is_synthetic=True)
+    for name, shown in (
+        ("calibrated_exposures", {"previews", "exposures"}),
+        ("candidates", {"previews", "exposures", "rejected_by_rule"}),
+        ("injection_recovery", {"previews", "exposures", "completeness_by_snr"}),
+        ("reference_images", {"previews", "exposures", "inputs"}),
+        ("transients", {"previews", "transients"}),
+    ):
+        event = pipeline.instance.get_latest_materialization_event(dg.AssetKey(name))
+        assert event is not None
+        assert event.asset_materialization is not None
+        assert shown <= set(event.asset_materialization.metadata), name

@@ -12,7 +12,7 @@ from astrid_assets.imaging.figures import stamp_png
 from astrid_assets.metadata import pictures, products_metadata
 from astrid_assets.observations import labels_of, loaded_products, observations_by_id
 from astrid_assets.stage import Content, StageCode, Task, run_stage
-from astrid_assets.stored import store_image
+from astrid_assets.stored import PREVIEW, previews_of, store_image
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.products import PartitionProducts
 
@@ -50,16 +50,15 @@ def calibrated_exposures(
     rows = observations_by_id(opened, [p.observation_id for p in raw_exposures.passed])
     labels = labels_of(rows.values())
     raw_of = {product.product_id: product for product in raw_exposures.passed}
-    previews: dict[str, bytes] = {}
 
     def make(task: Task) -> Content:
         observation = rows[task.observation_id]
         with store.fetch(raw_of[task.inputs[0]].objects["raw"].key) as path:
             calibration = calibrate(load_raw(observation, path), settings=DEFAULTS)
         stored = store_image(store, calibration.image)
-        previews[task.label] = stamp_png(calibration.image.data, "science", size_px=360)
+        preview = stamp_png(calibration.image.data, "science", size_px=360)
         return Content(
-            objects={"image": stored},
+            objects={"image": stored, PREVIEW: store.put_bytes(preview)},
             metrics={
                 **asdict(calibration.metrics),
                 "grade": calibration.grade.value,
@@ -84,4 +83,4 @@ def calibrated_exposures(
         ),
     )
     metadata = products_metadata(products, labels=labels, metrics=SHOWN)
-    return result(products, {**metadata, **pictures(previews)})
+    return result(products, {**metadata, **pictures(previews_of(store, products, labels=labels))})

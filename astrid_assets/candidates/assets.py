@@ -14,14 +14,14 @@ from astrid_assets.imaging.figures import Circle, preview_png
 from astrid_assets.metadata import pictures, products_metadata, table
 from astrid_assets.observations import labels_of, loaded_products, observations_by_id
 from astrid_assets.stage import Content, StageCode, Task, run_stage
-from astrid_assets.stored import difference_of, image_of
+from astrid_assets.stored import PREVIEW, difference_of, image_of, previews_of
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.images import has_any
 from astrid_resources.images.masks import UNUSABLE
 from astrid_resources.products import PartitionProducts
 
 SETTINGS = CandidateSettings()
-CODE = StageCode("candidates", "1", asdict(SETTINGS))
+CODE = StageCode("candidates", "2", asdict(SETTINGS))
 SHOWN = ("n_candidates", "n_accepted", "accepted_per_mpix", "searched_area_mpix")
 
 
@@ -43,8 +43,6 @@ def candidates(
     difference_by_id = {p.product_id: p for p in difference_images.passed}
     rows = observations_by_id(opened, [p.observation_id for p in difference_images.passed])
     labels = labels_of(rows.values())
-    rejected: Counter[str] = Counter()
-    previews: dict[str, bytes] = {}
 
     def make(task: Task) -> Content:
         product = difference_by_id[task.inputs[0]]
@@ -60,7 +58,7 @@ def candidates(
             settings=SETTINGS,
         )
         unusable = has_any(difference.image.mask, *UNUSABLE)
-        previews[task.label] = preview_png(
+        preview = preview_png(
             science.data,
             reference.data,
             difference.image.data,
@@ -69,11 +67,11 @@ def candidates(
             title=task.label,
             unusable=unusable,
         )
-        rejected.update(c.rejection_rule for c in found if c.rejection_rule)
         area = float((~unusable).sum()) / 1e6
         n_accepted = sum(candidate.is_accepted for candidate in found)
         (run,) = product.rows["difference_runs"]
         return Content(
+            objects={PREVIEW: store.put_bytes(preview)},
             metrics={
                 "n_candidates": len(found),
                 "n_accepted": n_accepted,
@@ -98,9 +96,16 @@ def candidates(
     existing = loaded_products(opened, CODE.asset, partition)
     products = run_stage(CODE, partition, tasks, make, existing=existing, log=context.log.info)
     metadata = products_metadata(products, labels=labels, metrics=SHOWN)
-    by_rule = [{"rule": rule, "rejected": n} for rule, n in rejected.most_common()]
+    by_rule = [{"rule": rule, "rejected": n} for rule, n in _rejections(products).most_common()]
     extra = {"rejected_by_rule": table(by_rule)} if by_rule else {}
-    return result(products, {**metadata, **extra, **pictures(previews)})
+    return result(
+        products, {**metadata, **extra, **pictures(previews_of(store, products, labels=labels))}
+    )
+
+
+def _rejections(products: PartitionProducts) -> Counter[str]:
+    rows = (row for p in products.products for row in p.rows.get("candidates", ()))
+    return Counter(row["rejection_rule"] for row in rows if row["rejection_rule"] is not None)
 
 
 def _circle(candidate: Candidate) -> Circle:

@@ -9,9 +9,10 @@ from astrid_assets.catalog.listing import find_transient
 from astrid_assets.catalog.points import stored_points
 from astrid_assets.catalog.update import CatalogSettings, CatalogUpdate, update_catalog
 from astrid_assets.declared import NIGHT_TILE_ASSET, result
-from astrid_assets.metadata import PREVIEWS_MAX, pictures, table
+from astrid_assets.metadata import pictures, table
 from astrid_assets.partitions import split_key
 from astrid_assets.stage import StageCode
+from astrid_assets.stored import PREVIEWS_MAX
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.database.connection import Database
 from astrid_resources.identity import product_id, row_id

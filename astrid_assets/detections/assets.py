@@ -26,7 +26,7 @@ from astrid_assets.difference.subtract import SubtractionSettings
 from astrid_assets.metadata import pictures, products_metadata, table
 from astrid_assets.observations import labels_of, loaded_products, observations_by_id
 from astrid_assets.stage import Content, StageCode, Task, run_stage
-from astrid_assets.stored import difference_of, image_of
+from astrid_assets.stored import PREVIEW, difference_of, image_of, previews_of
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.images.fits_form import array_hdu, write_hdus
 from astrid_resources.objects import ObjectStore
@@ -159,8 +159,6 @@ def injection_recovery(
     difference_by_id = {p.product_id: p for p in difference_images.passed}
     rows = observations_by_id(opened, [p.observation_id for p in difference_images.passed])
     labels = labels_of(rows.values())
-    shown: list[dict[str, object]] = []
-    previews: dict[str, bytes] = {}
 
     def make(task: Task) -> Content:
         product = difference_by_id[task.inputs[0]]
@@ -171,9 +169,10 @@ def injection_recovery(
             champion=model.champion,
             rng=np.random.default_rng(int(RECOVERY.product_id(task)[:16], 16)),
         )
-        shown.extend(recovery_table(recovery, task.label))
-        previews[task.label] = recovery_png(recovery, title=task.label)
-        return Content(metrics=recovery_metrics(recovery))
+        preview = recovery_png(recovery, title=task.label)
+        return Content(
+            objects={PREVIEW: store.put_bytes(preview)}, metrics=recovery_metrics(recovery)
+        )
 
     tasks = [
         Task(labels[p.observation_id], (p.product_id, model.champion.sha256), p.observation_id)
@@ -182,8 +181,12 @@ def injection_recovery(
     existing = loaded_products(opened, RECOVERY.asset, partition)
     products = run_stage(RECOVERY, partition, tasks, make, existing=existing, log=context.log.info)
     metadata = products_metadata(products, labels=labels, metrics=RECOVERY_SHOWN)
+    shown = [
+        row for p in products.passed for row in recovery_table(p.metrics, labels[p.observation_id])
+    ]
     extra = {"completeness_by_snr": table(shown)} if shown else {}
-    return result(products, {**metadata, **extra, **pictures(previews)})
+    previews = pictures(previews_of(store, products, labels=labels))
+    return result(products, {**metadata, **extra, **previews})
 
 
 def _store_masks(store: ObjectStore, masks: NDArray[np.float32]) -> StoredObject:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -43,28 +45,25 @@ def recovery_metrics(recovery: Recovery) -> dict[str, Any]:
         "completeness_deficit_sigma": (found - float(expected.sum())) / scatter
         if scatter > 0
         else None,
-        "bins": [
-            [entry.snr_low, entry.snr_high, entry.n_injected, entry.n_found, entry.n_accepted]
-            for entry in recovery.bins
-        ],
+        "bins": [asdict(entry) for entry in recovery.bins],
     }
 
 
-def recovery_table(recovery: Recovery, label: str) -> list[dict[str, object]]:
-    """Return a row per S/N bin for the UI."""
+def recovery_table(metrics: Mapping[str, Any], label: str) -> list[dict[str, object]]:
+    """Return a row per S/N bin for the UI, from the metrics of a product."""
     return [
         {
             "exposure": label,
-            "S/N": f"{entry.snr_low:g} to {entry.snr_high:g}",
-            "injected": entry.n_injected,
-            "found": entry.n_found,
-            "passed rules": entry.n_passed,
-            "accepted": entry.n_accepted,
-            "completeness": entry.completeness,
-            "95 % low": entry.completeness_low,
-            "95 % high": entry.completeness_high,
+            "S/N": f"{entry['snr_low']:g} to {entry['snr_high']:g}",
+            "injected": entry["n_injected"],
+            "found": entry["n_found"],
+            "passed rules": entry["n_passed"],
+            "accepted": entry["n_accepted"],
+            "completeness": entry["completeness"],
+            "95 % low": entry["completeness_low"],
+            "95 % high": entry["completeness_high"],
         }
-        for entry in recovery.bins
+        for entry in metrics["bins"]
     ]
 
 

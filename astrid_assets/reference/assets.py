@@ -15,14 +15,14 @@ from astrid_assets.reference.coadd import Coadd, CoaddSettings, coadd
 from astrid_assets.reference.inputs import (
     ReferenceGroup,
     StoredInput,
+    declared_rules,
     reference_groups,
-    rule_of,
     version_of,
 )
 from astrid_assets.reference.rows import coverage_failures, reference_row, reference_row_id
 from astrid_assets.reference.selection import NotEnoughInputs, select_inputs
 from astrid_assets.stage import Content, Partition, StageCode, Task, run_stage
-from astrid_assets.stored import image_at, store_image
+from astrid_assets.stored import PREVIEW, image_at, previews_of, store_image
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.images import Image
 from astrid_resources.objects import ObjectStore
@@ -87,15 +87,12 @@ def reference_images(
     partition = Partition(None, context.partition_key)
     opened, store = database.database, object_store.store
     declared = surveys.load()
-    previews: dict[str, bytes] = {}
-    made: list[dict[str, object]] = []
     plans: dict[str, tuple[ReferenceGroup, tuple[StoredInput, ...], NotEnoughInputs | None]] = {}
     for group in reference_groups(opened, context.partition_key):
         label = f"{group.survey} {group.filter_band}"
         by_key = {entry.exposure.key: entry for entry in group.inputs}
-        rule = rule_of(declared[group.survey].reference)
         try:
-            chosen = select_inputs([entry.exposure for entry in group.inputs], rule)
+            chosen = select_inputs([entry.exposure for entry in group.inputs], rules[group.survey])
         except NotEnoughInputs as outcome:
             plans[label] = (group, group.inputs, outcome)
         else:
@@ -112,10 +109,9 @@ def reference_images(
             opened, reference_row_id(identity), tile=context.partition_key, group=group
         )
         row = reference_row(identity, group, inputs, reference, stored, version=version)
-        previews[task.label] = stamp_png(reference.image.data, "reference", size_px=420)
-        made.extend(_inputs_table(reference, task.label))
+        preview = stamp_png(reference.image.data, "reference", size_px=420)
         return Content(
-            objects={"image": stored},
+            objects={"image": stored, PREVIEW: store.put_bytes(preview)},
             metrics={
                 "n_inputs": reference.n_inputs,
                 "psf_fwhm_pix": reference.psf_fwhm_pix,
@@ -126,6 +122,7 @@ def reference_images(
                 "blank_median": reference.blank.median,
                 "blank_std": reference.blank.std,
                 "blank_std_error": reference.blank.std_error,
+                "inputs": _inputs_table(reference, task.label),
             },
             rows={"reference_images": (row,)},
             failures=coverage_failures(reference),
@@ -138,8 +135,10 @@ def reference_images(
     existing = loaded_products(opened, CODE.asset, partition)
     products = run_stage(CODE, partition, tasks, make, existing=existing, log=context.log.info)
     metadata = products_metadata(products, labels={}, metrics=SHOWN)
-    extra = {"inputs": table(made)} if made else {}
-    return result(products, {**metadata, **extra, **pictures(previews)})
+    inputs = [row for product in products.passed for row in product.metrics["inputs"]]
+    extra = {"inputs": table(inputs)} if inputs else {}
+    previews = pictures(previews_of(store, products, labels={}))
+    return result(products, {**metadata, **extra, **previews})
 
 
 def _inputs_table(reference: Coadd, label: str) -> list[dict[str, object]]:
