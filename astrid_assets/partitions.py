@@ -5,7 +5,7 @@ The tile is a scheduling key, never the sky coverage; keys are added for observe
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
@@ -25,8 +25,14 @@ def night_tile_partitions(first_night: date) -> dg.MultiPartitionsDefinition:
     return dg.MultiPartitionsDefinition({NIGHT: nights, TILE: TILES})
 
 
-NIGHT_TILE = night_tile_partitions(Settings().first_night)
+FIRST_NIGHT = Settings().first_night
+NIGHT_TILE = night_tile_partitions(FIRST_NIGHT)
 """The partitions of this installation; the first night is a setting."""
+
+
+def is_in_calendar(night: date) -> bool:
+    """Return whether a night has a partition by now."""
+    return FIRST_NIGHT <= night <= datetime.now(UTC).date()
 
 
 def partition_key(night: date, tile: str) -> dg.MultiPartitionKey:

@@ -10,7 +10,7 @@ from astrid_assets.exposures.ingest import IngestSettings
 from astrid_assets.exposures.sensors_logic import chain_tick, folder_tick, high_water
 from astrid_assets.exposures.surveys_resource import SurveysResource
 from astrid_assets.jobs import ingest, night_chain
-from astrid_assets.partitions import TILE, TILES, partition_key
+from astrid_assets.partitions import FIRST_NIGHT, TILE, TILES, partition_key
 from astrid_resources.dagster_resources import DatabaseResource
 from astrid_resources.identity import sha256_json
 from astrid_resources.settings import Settings
@@ -67,7 +67,14 @@ def new_observations(
         now=datetime.now(UTC),
         quiet_period_s=Settings().quiet_period_s,
         pipeline_version=PIPELINE_VERSION,
+        first_night=FIRST_NIGHT,
     )
+    if tick.before_calendar:
+        nights = ", ".join(night.isoformat() for night in tick.before_calendar[:10])
+        context.log.warning(
+            f"{len(tick.before_calendar)} nights before {FIRST_NIGHT}, where the calendar begins, "
+            f"cannot be run ({nights}): set ASTRID_FIRST_NIGHT"
+        )
     if not tick.requests:
         context.update_cursor(tick.cursor)
         return dg.SkipReason(tick.reason)

@@ -93,12 +93,16 @@ class ChainRequest:
 
 @dataclass(frozen=True)
 class ChainTick:
-    """The outcome of a database tick: tiles to add, runs to request, and the next cursor."""
+    """The outcome of a database tick: tiles to add, runs to request, and the next cursor.
+
+    before_calendar: nights that no run can have, since the calendar begins later.
+    """
 
     new_tiles: tuple[str, ...]
     requests: tuple[ChainRequest, ...]
     cursor: str
     reason: str
+    before_calendar: tuple[date, ...] = ()
 
 
 def high_water(cursor: str | None, *, look_back_s: float) -> datetime | None:
@@ -116,19 +120,24 @@ def chain_tick(
     now: datetime,
     quiet_period_s: float,
     pipeline_version: str,
+    first_night: date,
     n_max: int = 1000,
 ) -> ChainTick:
     """Decide which nights and tiles need a run, once nothing came to them for the quiet period.
 
-    states: partitions that changed since `high_water(cursor)`, also those an exposure left.
+    states: partitions that changed since `high_water(cursor)`, also those an exposure left. A night
+    that has not begun waits for its day; one before first_night, where the calendar begins, is
+    not requested but told.
     The run key holds the content, the last commit and the pipeline version: the same partition
     asked for again with the same content is the same request, which Dagster knows by its key; the
     same content after another had been taken up in between is a new one.
     """
+    early = tuple(sorted({night for night, _ in states if night < first_night}))
+    states = {key: state for key, state in states.items() if key[0] >= first_night}
     ready = sorted(
         key
         for key, state in states.items()
-        if (now - state.changed_at).total_seconds() >= quiet_period_s
+        if (now - state.changed_at).total_seconds() >= quiet_period_s and key[0] <= now.date()
     )[:n_max]
     waiting = [state.changed_at for key, state in states.items() if key not in set(ready)]
     requests = tuple(
@@ -148,7 +157,7 @@ def chain_tick(
         following = cursor
     new_tiles = tuple(sorted({tile for _, tile in ready} - known_tiles))
     reason = f"{len(requests)} partitions are ready, {len(waiting)} wait for quiet"
-    return ChainTick(new_tiles, requests, following, reason)
+    return ChainTick(new_tiles, requests, following, reason, early)
 
 
 def run_key(night: date, tile: str, state: PartitionState, *, pipeline_version: str) -> str:

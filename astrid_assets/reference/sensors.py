@@ -6,7 +6,7 @@ import dagster as dg
 
 from astrid_assets.exposures.surveys_resource import SurveysResource
 from astrid_assets.jobs import night_chain, tile_references
-from astrid_assets.partitions import TILE, TILES, partition_key
+from astrid_assets.partitions import TILE, TILES, is_in_calendar, partition_key
 from astrid_assets.reference.due import due_references
 from astrid_assets.reference.promotion import TileReferences, promote, waiting_partitions
 from astrid_assets.reported import observation, reported_version
@@ -55,6 +55,7 @@ def promoted_references(
             partition_key=partition_key(night, tile),
         )
         for (night, tile), version in waiting_partitions(opened, surveys.load()).items()
+        if is_in_calendar(night)
     ]
     if not observations and not requests:
         return dg.SkipReason("no reference was promoted and no night waits for one")

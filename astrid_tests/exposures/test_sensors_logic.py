@@ -98,7 +98,13 @@ def state(*exposures: str, age_s: float = 1000) -> PartitionState:
 
 def chain(states, cursor=None, known=frozenset(), now=NOW, version="1"):
     return chain_tick(
-        states, cursor, known_tiles=known, now=now, quiet_period_s=60, pipeline_version=version
+        states,
+        cursor,
+        known_tiles=known,
+        now=now,
+        quiet_period_s=60,
+        pipeline_version=version,
+        first_night=date(2016, 1, 1),
     )
 
 

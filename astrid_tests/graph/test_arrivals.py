@@ -1,4 +1,4 @@
-"""When a night's exposures are taken up again: changed facts, swapped rows, content that returns."""
+"""When a night is taken up again: facts that change, rows swapped, content that returns."""
 
 from __future__ import annotations
 

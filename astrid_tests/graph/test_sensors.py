@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -190,6 +190,21 @@ def test_tonights_exposure_gets_a_run_that_dagster_accepts(world, frames):
 
     nights = NIGHT_TILE.get_partitions_def_for_dimension("night").get_partition_keys()
     assert night in nights
+
+
+@pytest.mark.parametrize("night", [date(2009, 3, 1), datetime.now(UTC).date() + timedelta(2)])
+def test_night_outside_the_calendar_holds_up_no_other(world, frames, night):
+    world.deliver(frames[0])
+    world.deliver(frames[2])
+    world.ingest()
+    with world.database.database.session() as session:
+        session.execute(
+            sa.update(Observation).where(Observation.night < date(2019, 1, 1)).values(night=night)
+        )
+    world.settle()
+    tick, _ = world.database_tick()
+    (request,) = tick.run_requests
+    assert request.partition_key.keys_by_dimension["night"] != night.isoformat()
 
 
 def test_without_schema_the_sensor_says_what_to_do(tmp_path):
