@@ -7,7 +7,7 @@ from datetime import date
 
 from astrid_assets.difference.rows import UsedReference
 from astrid_assets.exposures.survey import SurveyConfig
-from astrid_assets.reference.inputs import rule_of
+from astrid_assets.reference.inputs import declared_rules
 from astrid_assets.reference.promotion import current_reference
 from astrid_assets.reference.selection import is_eligible
 from astrid_resources.database import Observation, Survey
@@ -35,7 +35,7 @@ def choose_reference(
             survey_id=observation.survey_id,
             filter_band=observation.filter_band,
         )
-    rule = rule_of(surveys[survey].reference)
+    rule = declared_rules(database, surveys)[survey]
     nights = [date.fromisoformat(text) for text in found.input_nights] if found else []
     if found is None or not is_eligible(nights, science_night=observation.night, rule=rule):
         raise NoReferenceYet(

@@ -86,7 +86,7 @@ def reference_images(
     """
     partition = Partition(None, context.partition_key)
     opened, store = database.database, object_store.store
-    declared = surveys.load()
+    rules = declared_rules(opened, surveys.load())
     plans: dict[str, tuple[ReferenceGroup, tuple[StoredInput, ...], NotEnoughInputs | None]] = {}
     for group in reference_groups(opened, context.partition_key):
         label = f"{group.survey} {group.filter_band}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from uuid import UUID
 
 import sqlalchemy as sa
 
 from astrid_assets.exposures.survey import SurveyConfig
-from astrid_assets.reference.inputs import reference_groups, rule_of
+from astrid_assets.reference.inputs import declared_rules, reference_groups
 from astrid_assets.reference.selection import NotEnoughInputs, select_inputs
 from astrid_resources.database import Observation, ProductRow, ReferenceImage
 from astrid_resources.database.connection import Database
@@ -16,15 +17,18 @@ from astrid_resources.products import Verdict
 
 
 def due_references(database: Database, surveys: Mapping[str, SurveyConfig]) -> dict[str, str]:
-    """Return tile -> hash of the inputs, for tiles with a survey and filter without a reference."""
+    """Return tile -> hash of the inputs of each survey and filter that has no reference there."""
     due = {}
+    rules = declared_rules(database, surveys)
     for tile in _tiles_without_reference(database):
         chosen = []
+        known = _with_reference(database, tile)
         for group in reference_groups(database, tile):
+            if (group.survey_id, group.filter_band) in known:
+                continue
             try:
                 inputs = select_inputs(
-                    [entry.exposure for entry in group.inputs],
-                    rule_of(surveys[group.survey].reference),
+                    [entry.exposure for entry in group.inputs], rules[group.survey]
                 )
             except NotEnoughInputs:
                 continue
@@ -32,6 +36,14 @@ def due_references(database: Database, surveys: Mapping[str, SurveyConfig]) -> d
         if chosen:
             due[tile] = sha256_json(chosen)[:24]
     return due
+
+
+def _with_reference(database: Database, tile: str) -> set[tuple[UUID, str]]:
+    query = sa.select(ReferenceImage.survey_id, ReferenceImage.filter_band).where(
+        ReferenceImage.tile == tile
+    )
+    with database.read() as session:
+        return {(survey_id, band) for survey_id, band in session.execute(query)}
 
 
 def _tiles_without_reference(database: Database) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from astrid_assets.exposures.survey import ReferenceDeclaration
+from astrid_assets.exposures.survey import ReferenceDeclaration, SurveyConfig
 from astrid_assets.reference.selection import InputExposure, ReferenceRule
 from astrid_resources.database import Observation, ProductRow, ReferenceImage, Survey
 from astrid_resources.database.connection import Database
@@ -54,6 +54,24 @@ def rule_of(declared: ReferenceDeclaration) -> ReferenceRule:
         min_gap_days=declared.gap_min_days,
         coverage_min=declared.coverage_min,
     )
+
+
+def declared_rules(
+    database: Database, surveys: Mapping[str, SurveyConfig]
+) -> dict[str, ReferenceRule]:
+    """Return the rule of every survey by name.
+
+    Where a survey's declaration was taken away, the one recorded with its exposures holds: what
+    one survey lost keeps no other waiting.
+    """
+    with database.read() as session:
+        recorded = {row.name: row.header_mapping for row in session.scalars(sa.select(Survey))}
+    declared = {name: survey.reference for name, survey in surveys.items()}
+    for name, mapping in recorded.items():
+        if name not in declared:
+            rule = (mapping or {}).get("reference", {})
+            declared[name] = ReferenceDeclaration.model_validate(rule)
+    return {name: rule_of(declaration) for name, declaration in declared.items()}
 
 
 def reference_groups(database: Database, tile: str) -> tuple[ReferenceGroup, ...]:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from astrid_assets.exposures.survey import SurveyConfig
-from astrid_assets.reference.inputs import rule_of
+from astrid_assets.reference.inputs import declared_rules
 from astrid_assets.reference.selection import is_eligible
 from astrid_resources.database import (
     DifferenceRun,
@@ -77,11 +77,13 @@ def waiting_partitions(
 ) -> dict[tuple[date, str], str]:
     """Return the (night, tile) whose differences were not made with the promoted reference.
 
-    The value is the tile's data version. Only nights that have been calibrated and that the
-    survey's rule lets use the reference are returned: a night in its own reference never is.
+    The value identifies what is promoted in the tile and since when: what is promoted a second
+    time, after another had taken its place, is asked for anew. Only nights that have been
+    calibrated and that the survey's rule lets use the reference are returned: a night in its own
+    reference never is.
     """
     query = (
-        sa.select(Observation, Survey.name, ReferenceImage, DifferenceRun.reference_sha256)
+        sa.select(Observation.night, Observation.tile, Survey.name, ReferenceImage.id)
         .join(Survey, Survey.id == Observation.survey_id)
         .join(
             ReferenceImage,
@@ -99,23 +101,33 @@ def waiting_partitions(
                 DifferenceRun.is_superseded.is_(False),
             ),
         )
-        .where(Observation.is_current)
+        .where(
+            Observation.is_current,
+            sa.func.coalesce(DifferenceRun.reference_sha256, "") != ReferenceImage.content_sha256,
+        )
+        .distinct()
+        .order_by(Observation.night, Observation.tile)
     )
     waiting: dict[tuple[date, str], str] = {}
+    rules = declared_rules(database, surveys)
     with database.read() as session:
-        versions = {
-            entry.tile: entry.data_version
-            for entry in _by_tile(
-                session.scalars(sa.select(ReferenceImage).where(ReferenceImage.is_current))
-            )
+        promoted = session.scalars(sa.select(ReferenceImage).where(ReferenceImage.is_current)).all()
+        since = {
+            tile: [row.promoted_at.isoformat() if row.promoted_at else "" for row in group]
+            for tile, group in _tiles(promoted)
         }
-        for observation, survey, reference, used in session.execute(query):
-            nights = [date.fromisoformat(text) for text in reference.input_nights]
-            rule = rule_of(surveys[survey].reference)
-            may_use = is_eligible(nights, science_night=observation.night, rule=rule)
-            if may_use and used != reference.content_sha256:
-                waiting[(observation.night, observation.tile)] = versions[observation.tile]
-    return dict(sorted(waiting.items()))
+        versions = {
+            entry.tile: sha256_json([entry.data_version, max(since[entry.tile])])
+            for entry in _by_tile(promoted)
+        }
+        input_nights = {
+            row.id: [date.fromisoformat(text) for text in row.input_nights] for row in promoted
+        }
+        for night, tile, survey, reference_id in session.execute(query):
+            nights = input_nights[reference_id]
+            if is_eligible(nights, science_night=night, rule=rules[survey]):
+                waiting[(night, tile)] = versions[tile]
+    return waiting
 
 
 def _passing(session: Session) -> list[ReferenceImage]:
@@ -128,10 +140,14 @@ def _passing(session: Session) -> list[ReferenceImage]:
     return list(session.scalars(query))
 
 
-def _by_tile(rows: Iterable[ReferenceImage]) -> tuple[TileReferences, ...]:
+def _tiles(rows: Iterable[ReferenceImage]) -> list[tuple[str, list[ReferenceImage]]]:
     tiles: dict[str, list[ReferenceImage]] = {}
     for row in rows:
         tiles.setdefault(row.tile, []).append(row)
+    return sorted(tiles.items())
+
+
+def _by_tile(rows: Iterable[ReferenceImage]) -> tuple[TileReferences, ...]:
     return tuple(
         TileReferences(
             tile,
@@ -141,5 +157,5 @@ def _by_tile(rows: Iterable[ReferenceImage]) -> tuple[TileReferences, ...]:
                 for r in sorted(group, key=lambda r: (r.filter_band, str(r.id)))
             ),
         )
-        for tile, group in sorted(tiles.items())
+        for tile, group in _tiles(rows)
     )
