@@ -125,8 +125,9 @@ def detections(
             rows={"model_runs": (run,), "detections": scored},
         )
 
+    decider = model.champion.decision_sha256
     tasks = [
-        Task(labels[p.observation_id], (p.product_id, model.champion.sha256), p.observation_id)
+        Task(labels[p.observation_id], (p.product_id, decider), p.observation_id)
         for p in candidates.passed
     ]
     existing = loaded_products(opened, CODE.asset, partition)
@@ -174,8 +175,9 @@ def injection_recovery(
             objects={PREVIEW: store.put_bytes(preview)}, metrics=recovery_metrics(recovery)
         )
 
+    decider = model.champion.decision_sha256
     tasks = [
-        Task(labels[p.observation_id], (p.product_id, model.champion.sha256), p.observation_id)
+        Task(labels[p.observation_id], (p.product_id, decider), p.observation_id)
         for p in difference_images.passed
     ]
     existing = loaded_products(opened, RECOVERY.asset, partition)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,18 @@ class Champion:
     cutouts: CutoutSettings
     record: Mapping[str, Any] = field(repr=False)
     onnx: bytes = field(repr=False)
+
+    @property
+    def decision_sha256(self) -> str:
+        """The hash of all that decides about a candidate: the model's file and how it is read."""
+        read_with = {
+            "threshold": self.threshold,
+            "trailed_threshold": self.trailed_threshold,
+            "temperature": self.temperature,
+            "offset": self.offset,
+            "cutouts": asdict(self.cutouts),
+        }
+        return sha256_bytes(json.dumps([self.sha256, read_with], sort_keys=True).encode())
 
 
 def _read(folder: Path, name: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -33,7 +34,7 @@ def model_in_use(database: Database) -> ModelInUse:
     identity = row_id("models", champion.name, champion.sha256)
     with database.read() as session:
         active = session.scalars(sa.select(Model).where(Model.is_active)).one_or_none()
-    if active is None or (active.id != identity and active.model_path == SHIPPED_PATH):
+    if active is None or (active.model_path == SHIPPED_PATH and not _tells(active, champion)):
         _register(database, champion, identity)
         return ModelInUse(identity, champion)
     if active.content_sha256 != champion.sha256:
@@ -47,30 +48,42 @@ def model_in_use(database: Database) -> ModelInUse:
     return ModelInUse(active.id, champion)
 
 
+def _tells(row: Model, champion: Champion) -> bool:
+    return all(getattr(row, key) == value for key, value in _facts(champion).items())
+
+
+def _facts(champion: Champion) -> dict[str, Any]:
+    training = champion.record["training"]
+    return {
+        "name": champion.name,
+        "version": champion.version,
+        "content_sha256": champion.sha256,
+        "weights_sha256": champion.weights_sha256,
+        "score_threshold": champion.threshold,
+        "hyperparameters": training["settings"],
+        "training_dataset": training["training_set"].get("sha256"),
+        "training_metrics": champion.record["evaluation"],
+    }
+
+
 def _register(database: Database, champion: Champion, identity: UUID) -> None:
-    figures = dict(champion.record.get("evaluation", {}))
     with database.lock("models") as session:
         for row in session.scalars(sa.select(Model).where(Model.is_active, Model.id != identity)):
             row.is_active = False
         known = session.get(Model, identity)
         if known is not None:
             known.is_active = True
+            for key, value in _facts(champion).items():
+                setattr(known, key, value)
             return
         session.add(
             Model(
                 id=identity,
-                name=champion.name,
-                version=champion.version,
                 model_type=ModelType.UNET,
                 architecture="U-Net, segmentation and score heads",
-                hyperparameters=dict(champion.record.get("training", {})),
-                training_dataset=str(champion.record.get("dataset", {}).get("sha256", "")) or None,
-                training_metrics=figures,
-                score_threshold=champion.threshold,
                 is_active=True,
                 deployment_date=utc_now(),
                 model_path=SHIPPED_PATH,
-                content_sha256=champion.sha256,
-                weights_sha256=champion.weights_sha256,
+                **_facts(champion),
             )
         )
