@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from astrid_assets.catalog.parity import row_parity
-from astrid_assets.limits import BLOCKING, EXPOSURES_LEFT, LIMITS
+from astrid_assets.limits import EXPOSURES_LEFT, LIMITS
 from astrid_assets.metadata import table
 from astrid_assets.observations import labels_of, observations_by_id
 from astrid_assets.partitions import NIGHT_TILE, TILES, split_key
@@ -55,13 +55,10 @@ def _load(database: Database, asset: str, partition: Partition) -> PartitionProd
 
 
 def _limit_check(limit: Limit) -> dg.AssetChecksDefinition:
-    is_blocking = limit.name in BLOCKING
-
     @dg.asset_check(
         asset=limit.asset,
         name=limit.name,
         description=_described(limit),
-        blocking=is_blocking,
         partitions_def=_partitions_of(limit.asset),
     )
     def check(
@@ -79,12 +76,12 @@ def _limit_check(limit: Limit) -> dg.AssetChecksDefinition:
                 if p.verdict is not Verdict.NO_WORK
             ],
         )
-        return check_result(findings, is_blocking=is_blocking)
+        return check_result(findings)
 
     return check
 
 
-def check_result(findings: Sequence[Finding], *, is_blocking: bool) -> dg.AssetCheckResult:
+def check_result(findings: Sequence[Finding]) -> dg.AssetCheckResult:
     """Return the check's result: passed unless a number lies beyond its limit + 4 errors.
 
     What has no number has no verdict: it neither passes nor fails, and is counted.
@@ -110,8 +107,9 @@ def check_result(findings: Sequence[Finding], *, is_blocking: bool) -> dg.AssetC
                 for f in findings
             ]
         )
-    severity = dg.AssetCheckSeverity.ERROR if is_blocking else dg.AssetCheckSeverity.WARN
-    return dg.AssetCheckResult(passed=n_failed == 0, severity=severity, metadata=metadata)
+    return dg.AssetCheckResult(
+        passed=n_failed == 0, severity=dg.AssetCheckSeverity.WARN, metadata=metadata
+    )
 
 
 def _described(limit: Limit) -> str:
@@ -156,7 +154,7 @@ def _row_parity_check() -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset="transients",
         name="row_parity",
-        description="manifest, rows and object store tell the same of this night and tile",
+        description="manifest and rows tell the same of this night and tile",
         partitions_def=NIGHT_TILE,
     )
     def check(

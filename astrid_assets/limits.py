@@ -7,6 +7,15 @@ from __future__ import annotations
 
 from astrid_assets.quality import Limit
 
+INJECTED_COMPLETENESS = Limit(
+    "injected_completeness",
+    "injection_recovery",
+    "completeness_deficit_sigma",
+    "recovered injected sources against the unit theory, in standard errors; an exposure beyond -4 "
+    "is kept out of the catalog",
+    low=-4.0,
+)
+
 LIMITS = (
     Limit(
         "psf_stars",
@@ -103,17 +112,14 @@ LIMITS = (
         high=200.0,
         error_metric="accepted_per_mpix_error",
     ),
-    Limit(
-        "injected_completeness",
-        "injection_recovery",
-        "completeness_deficit_sigma",
-        "recovered injected sources against the unit theory, in standard errors; beyond -4 blocks",
-        low=-4.0,
-    ),
+    INJECTED_COMPLETENESS,
 )
 
-BLOCKING = frozenset({"injected_completeness"})
-"""Checks of LIMITS that stop what depends on the asset when any exposure fails."""
-
-EXPOSURES_LEFT = ("calibrated_exposures", "difference_images", "candidates", "detections")
+EXPOSURES_LEFT = (
+    "calibrated_exposures",
+    "difference_images",
+    "candidates",
+    "detections",
+    "injection_recovery",
+)
 """Assets whose partition is blocked when exposures came in and every one of them failed."""

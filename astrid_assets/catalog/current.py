@@ -1,6 +1,7 @@
 """What counts now: the accepted detections and the differences that stand in the database.
 
-A row counts while its own product and everything that was made from is current and passed.
+A row counts while its own product and everything that was made from is current and passed, and
+while its exposure recovers the sources injected into it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from astrid_resources.database.cone import cone_search
 from astrid_resources.products import Verdict
 
 DIFFERENCE_ROLE = "difference"
+RECOVERY = "injection_recovery"
 NEAR_STAR_ARCSEC = 1.0
 _CHUNK = 500
 
@@ -133,6 +135,16 @@ def accepted_detections(
     return found
 
 
+def incomplete_exposures() -> Any:
+    """Return the query of observation ids whose injected sources were not recovered."""
+    return sa.select(ProductRow.observation_id).where(
+        ProductRow.asset == RECOVERY,
+        ProductRow.is_current,
+        ProductRow.verdict == Verdict.FAILED,
+        ProductRow.observation_id.is_not(None),
+    )
+
+
 def _accepted_query() -> Any:
     counting = counting_products()
     return (
@@ -150,6 +162,7 @@ def _accepted_query() -> Any:
             Observation.is_current,
             Detection.manifest_id.in_(counting),
             DifferenceRun.manifest_id.in_(counting),
+            Detection.observation_id.not_in(incomplete_exposures()),
         )
     )
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from astrid_assets.catalog import formats
 from astrid_assets.catalog.current import (
     DIFFERENCE_ROLE,
+    RECOVERY,
     footprint_holds,
     observations_near,
 )
@@ -229,6 +230,10 @@ def _of_candidate(session: Session, observation: Observation, row: Candidate) ->
         .where(TransientMember.detection_id == detection.id)
     )
     if name is None:
+        recovery = _product(session, RECOVERY, observation.id)
+        if recovery is not None and recovery.verdict is Verdict.FAILED:
+            text = f"{start} accepted ({score}), kept out: {'; '.join(recovery.reasons)}"
+            return _entry(observation, "accepted", text, numbers)
         text = f"{start} accepted ({score}), not in the catalog yet"
         return _entry(observation, "accepted", text, numbers)
     text = f"{start} accepted ({score}), in transient {name}"

@@ -15,6 +15,7 @@ from astrid_assets.detections.cutouts import candidate_cutouts
 from astrid_assets.detections.model_in_use import model_in_use
 from astrid_assets.detections.recovery import RecoverySettings, recover
 from astrid_assets.detections.recovery_figures import (
+    completeness_failures,
     recovery_metrics,
     recovery_png,
     recovery_table,
@@ -23,6 +24,7 @@ from astrid_assets.detections.rows import detection_rows, model_run_row
 from astrid_assets.detections.scoring import score
 from astrid_assets.difference.stored import stored_subtraction
 from astrid_assets.difference.subtract import SubtractionSettings
+from astrid_assets.limits import INJECTED_COMPLETENESS
 from astrid_assets.metadata import pictures, products_metadata, table
 from astrid_assets.observations import labels_of, loaded_products, observations_by_id
 from astrid_assets.stage import Content, StageCode, Task, run_stage
@@ -40,6 +42,7 @@ RECOVERY = StageCode(
         "recovery": asdict(RecoverySettings()),
         "subtraction": asdict(SubtractionSettings()),
         "candidates": asdict(CandidateSettings()),
+        "completeness_deficit_sigma_min": INJECTED_COMPLETENESS.low,
     },
 )
 SHOWN = ("n_scored", "n_accepted", "best_probability")
@@ -153,7 +156,7 @@ def injection_recovery(
 ) -> dg.MaterializeResult[PartitionProducts]:
     """Completeness of this partition: point sources injected into its images, found and scored.
 
-    Nothing injected reaches the catalog.
+    Nothing injected reaches the catalog, and nothing of an exposure that recovers too few.
     """
     partition, opened, store = partition_of(context), database.database, object_store.store
     model = model_in_use(opened)
@@ -171,8 +174,11 @@ def injection_recovery(
             rng=np.random.default_rng(int(RECOVERY.product_id(task)[:16], 16)),
         )
         preview = recovery_png(recovery, title=task.label)
+        metrics = recovery_metrics(recovery)
         return Content(
-            objects={PREVIEW: store.put_bytes(preview)}, metrics=recovery_metrics(recovery)
+            objects={PREVIEW: store.put_bytes(preview)},
+            metrics=metrics,
+            failures=completeness_failures(metrics),
         )
 
     decider = model.champion.decision_sha256
@@ -184,7 +190,10 @@ def injection_recovery(
     products = run_stage(RECOVERY, partition, tasks, make, existing=existing, log=context.log.info)
     metadata = products_metadata(products, labels=labels, metrics=RECOVERY_SHOWN)
     shown = [
-        row for p in products.passed for row in recovery_table(p.metrics, labels[p.observation_id])
+        row
+        for p in products.products
+        if "bins" in p.metrics
+        for row in recovery_table(p.metrics, labels[p.observation_id])
     ]
     extra = {"completeness_by_snr": table(shown)} if shown else {}
     previews = pictures(previews_of(store, products, labels=labels))

@@ -13,6 +13,8 @@ from scipy.stats import norm
 
 from astrid_assets.detections.recovery import Recovery
 from astrid_assets.imaging.figures import png_bytes
+from astrid_assets.limits import INJECTED_COMPLETENESS
+from astrid_assets.quality import Judgement, judge
 
 THRESHOLD_SIGMA = 5.0
 
@@ -47,6 +49,18 @@ def recovery_metrics(recovery: Recovery) -> dict[str, Any]:
         else None,
         "bins": [asdict(entry) for entry in recovery.bins],
     }
+
+
+def completeness_failures(metrics: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return why an exposure may not reach the catalog: fewer sources recovered than in theory."""
+    finding = judge(INJECTED_COMPLETENESS, metrics, label="")
+    if finding.judgement is not Judgement.FAILED:
+        return ()
+    reason = (
+        f"completeness: {metrics['n_found']} of {metrics['n_injected']} injected sources were "
+        f"found, {finding.value:.1f} standard errors from theory, {finding.low:g} are allowed"
+    )
+    return (reason,)
 
 
 def recovery_table(metrics: Mapping[str, Any], label: str) -> list[dict[str, object]]:

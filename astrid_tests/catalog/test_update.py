@@ -11,6 +11,7 @@ from astrid_assets.catalog.association import separation_arcsec
 from astrid_assets.catalog.listing import find_transient, list_transients
 from astrid_assets.catalog.points import stored_points
 from astrid_assets.catalog.update import update_catalog
+from astrid_assets.catalog.why import why
 from astrid_resources.database import Transient, TransientStatus
 from astrid_tests.catalog.test_association import offset
 from astrid_tests.catalog.world import Seen, World
@@ -235,6 +236,20 @@ def test_a_new_reference_is_noted_and_its_old_points_go(world) -> None:
         (point,) = stored_points(session, row.id)
         assert row.name == "AID18aaaa"
     assert point.reference_image_id == str(new)
+
+
+def test_an_exposure_that_loses_injected_sources_stays_out_and_no_other(world) -> None:
+    source = two_nights(world)
+    reason = "completeness: 3 of 120 injected sources were found"
+    world.add(
+        "injection_recovery", N1, "t", world.observations["a0"], verdict="failed", reasons=(reason,)
+    )
+    assert update(world).n_detections == 2
+    assert update(world, night=N2).n_detections == 2, "nor does another night bring it in"
+    entry = {e.exposure: e for e in why(world.database, world.store, ra=source[0], dec=source[1])}
+    assert reason in entry["a0"].text
+    world.add("injection_recovery", N1, "t", world.observations["a0"])
+    assert update(world).n_detections == 3
 
 
 def test_a_failed_difference_gives_no_point(world) -> None:

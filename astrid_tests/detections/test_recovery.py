@@ -19,6 +19,7 @@ from astrid_assets.detections.recovery import (
     subtract_again,
     wilson_interval,
 )
+from astrid_assets.detections.recovery_figures import completeness_failures
 from astrid_assets.difference.subtract import Subtraction, subtract
 from astrid_assets.imaging.injection import inject_sources
 from astrid_assets.imaging.synthetic import make_pair
@@ -149,3 +150,12 @@ def test_flux_and_snr_agree_with_the_sources_own_photons() -> None:
 )
 def test_wilson_intervals(k: int, n: int, low: float, high: float) -> None:
     assert wilson_interval(k, n) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_an_exposure_far_below_theory_is_refused_with_its_numbers() -> None:
+    metrics = {"n_found": 3, "n_injected": 120, "completeness_deficit_sigma": -9.5}
+    (reason,) = completeness_failures(metrics)
+    assert "3 of 120" in reason
+    assert "-9.5" in reason
+    assert not completeness_failures({**metrics, "completeness_deficit_sigma": -3.9})
+    assert not completeness_failures({**metrics, "completeness_deficit_sigma": None})

@@ -97,7 +97,7 @@ def test_blocking_checks():
     graph = _graph()
     blocking = {key.name for key in graph.asset_check_keys if graph.get(key).blocking}
     assert blocking == {
-        "injected_completeness",
+        "injection_recovery_left",
         "calibrated_exposures_left",
         "difference_images_left",
         "candidates_left",

@@ -40,7 +40,7 @@ def test_absolute_values_are_judged_where_declared():
 
 
 def test_no_verdict_neither_passes_nor_hides():
-    result = check_result([judge(SCATTER, {}, label="a")], is_blocking=False)
+    result = check_result([judge(SCATTER, {}, label="a")])
     assert result.passed
     assert result.metadata["n_no_verdict"].value == 1
     assert result.metadata["n_judged"].value == 0
