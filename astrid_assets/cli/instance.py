@@ -22,10 +22,13 @@ def prepare_home(settings: Settings) -> Path:
     home = settings.dagster_home
     for folder in (home, settings.drop_folder, settings.survey_folder):
         folder.mkdir(parents=True, exist_ok=True)
-    target = home / "dagster.yaml"
-    if target.is_symlink() or not target.exists():
-        target.unlink(missing_ok=True)
-        target.symlink_to(project_file("dagster.yaml"))
+    target, source = home / "dagster.yaml", project_file("dagster.yaml")
+    is_ours = target.is_symlink() or not target.exists()
+    if is_ours and not (target.is_symlink() and target.readlink() == source):
+        link = home / f"dagster.yaml.{os.getpid()}"
+        link.unlink(missing_ok=True)
+        link.symlink_to(source)
+        link.replace(target)
     os.environ["DAGSTER_HOME"] = str(home)
     return home
 

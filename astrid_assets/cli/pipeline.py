@@ -90,6 +90,8 @@ def open_pipeline(settings: Settings | None = None) -> Iterator[Pipeline]:
     logging.getLogger("dagster").setLevel(logging.ERROR)
     database = Database(settings.database_url)
     database.upgrade()
-    with persistent_instance(settings) as instance:
-        yield Pipeline(settings, database, instance)
-    database.dispose()
+    try:
+        with persistent_instance(settings) as instance:
+            yield Pipeline(settings, database, instance)
+    finally:
+        database.dispose()

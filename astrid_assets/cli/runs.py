@@ -12,7 +12,7 @@ import typer
 from astrid_assets.cli.output import fail, say, say_json
 
 if TYPE_CHECKING:
-    from astrid_assets.cli.pipeline import RunOutcome
+    from astrid_assets.cli.pipeline import Pipeline, RunOutcome
     from astrid_resources.database.connection import Database
     from astrid_resources.settings import Settings
 
@@ -48,7 +48,9 @@ def run(
     from astrid_assets.cli.pipeline import open_pipeline
 
     with open_pipeline() as pipeline:
-        outcome = pipeline.run_night(date(night.year, night.month, night.day), tile)
+        _require_tile(pipeline, tile)
+        _require_night(night.date())
+        outcome = pipeline.run_night(night.date(), tile)
     _tell(outcome, as_json=as_json)
 
 
@@ -60,6 +62,7 @@ def reference(
     from astrid_assets.cli.pipeline import open_pipeline
 
     with open_pipeline() as pipeline:
+        _require_tile(pipeline, tile)
         outcome = pipeline.make_references(tile)
     _tell(outcome, as_json=as_json)
 
@@ -96,6 +99,27 @@ def _prepared() -> tuple[Settings, Database]:
     database = Database(settings.database_url)
     database.upgrade()
     return settings, database
+
+
+def _require_tile(pipeline: Pipeline, tile: str) -> None:
+    """Fail for a tile that was never observed: a slip of the pen becomes no partition."""
+    from astrid_assets.observations import partitions_of
+    from astrid_assets.partitions import TILE
+
+    observed = {str(entry["tile"]) for entry in partitions_of(pipeline.database)}
+    if tile not in observed | set(pipeline.instance.get_dynamic_partitions(TILE)):
+        known = ", ".join(sorted(observed)[:10]) or "none yet: `astrid ingest` takes files in"
+        fail(f"no exposure of tile {tile!r} is known; tiles are {known}")
+
+
+def _require_night(night: date) -> None:
+    from astrid_assets.partitions import FIRST_NIGHT, is_in_calendar
+
+    if not is_in_calendar(night):
+        fail(
+            f"the night {night} is not in the calendar, which runs from {FIRST_NIGHT} "
+            "(ASTRID_FIRST_NIGHT) to today"
+        )
 
 
 def _tell(outcome: RunOutcome, *, as_json: bool, extra: dict[str, object] | None = None) -> None:

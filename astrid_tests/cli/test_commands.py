@@ -12,9 +12,12 @@ from astropy.table import Table
 from typer.testing import CliRunner
 
 from astrid_assets.cli import app
+from astrid_assets.cli.instance import prepare_home, project_file
+from astrid_assets.cli.pipeline import open_pipeline
 from astrid_assets.imaging.synthetic.epoch import Epoch
 from astrid_assets.imaging.synthetic.fits_file import to_fits
 from astrid_assets.imaging.synthetic.pair import make_pair
+from astrid_resources.settings import Settings
 
 COMMANDS = (
     "demo", "dev", "difference", "ingest", "run", "reference", "transients", "why", "status",
@@ -125,3 +128,37 @@ def test_queries_of_an_empty_installation(astrid):
     status = json.loads(astrid("status", "--json").stdout)
     assert status["n_observations"] == 0
     assert "none" in astrid("transients").stdout
+
+
+def test_a_tile_that_was_never_observed_is_no_partition(astrid):
+    for command in (["run", "--night", "2018-08-03"], ["reference"]):
+        shown = astrid(*command, "--tile", "tpyo")
+        assert shown.exit_code == 1
+        assert "'tpyo' is known; tiles are none yet" in shown.stderr
+        assert "Traceback" not in shown.output
+    assert json.loads(astrid("status", "--json").stdout)["assets"] == []
+
+
+def test_a_night_outside_the_calendar_is_one_clear_line(astrid, tmp_path):
+    with open_pipeline() as pipeline:
+        pipeline.register_tile("5-1")
+    shown = astrid("run", "--night", "1999-01-01", "--tile", "5-1")
+    assert shown.exit_code == 1
+    assert "ASTRID_FIRST_NIGHT" in shown.stderr
+
+
+def test_the_dagster_settings_are_linked_once_and_a_persons_own_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    settings = Settings(home=tmp_path)
+    target = prepare_home(settings) / "dagster.yaml"
+    before = target.lstat().st_ino
+    prepare_home(settings)
+    assert target.lstat().st_ino == before
+    target.unlink()
+    target.symlink_to(tmp_path / "gone")
+    prepare_home(settings)
+    assert target.readlink() == project_file("dagster.yaml")
+    target.unlink()
+    target.write_text("mine: true")
+    prepare_home(settings)
+    assert target.read_text() == "mine: true"
