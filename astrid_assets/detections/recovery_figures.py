@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from astrid_assets.detections.recovery import Recovery
 from astrid_assets.imaging.figures import png_bytes
@@ -21,7 +21,7 @@ THRESHOLD_SIGMA = 5.0
 
 def expected_found(snr: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the unit theory: the probability Phi(s - 5) that the score exceeds 5 at a source."""
-    return np.asarray(norm.cdf(snr - THRESHOLD_SIGMA))
+    return np.asarray(ndtr(snr - THRESHOLD_SIGMA))
 
 
 def recovery_metrics(recovery: Recovery) -> dict[str, Any]:
