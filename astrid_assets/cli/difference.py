@@ -60,6 +60,8 @@ def difference_files(
 ) -> dict[str, dict[str, Any]]:
     """Calibrate both files, subtract, find candidates, write the results; return the metrics.
 
+    The section `quality` says how good both images and their difference are; what a survey would
+    reject is written all the same, since somebody asked for it.
     Raises KnownFailure where an image cannot be used and NoWork where they do not overlap.
     """
     from astrid_assets.calibration.calibrate import calibrate
@@ -84,4 +86,14 @@ def difference_files(
         "reference": asdict(calibrated[1].metrics),
         "difference": asdict(subtraction.metrics),
         "candidates": {"n_candidates": len(candidates), "n_accepted": n_accepted},
+        "quality": {
+            "science_grade": calibrated[0].grade.value,
+            "science_reasons": "; ".join(calibrated[0].reasons),
+            "reference_grade": calibrated[1].grade.value,
+            "reference_reasons": "; ".join(calibrated[1].reasons),
+            "difference_passed": subtraction.quality.is_passed,
+            "difference_reasons": "; ".join(
+                (*subtraction.quality.reasons, *subtraction.quality.notes)
+            ),
+        },
     }

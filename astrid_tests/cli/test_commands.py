@@ -63,6 +63,8 @@ def test_difference_writes_what_it_says(astrid, pair, tmp_path):
     assert shown.exit_code == 0, shown.output
     metrics = json.loads(shown.stdout)
     assert metrics["difference"]["score_std"] == pytest.approx(1, abs=0.1)
+    assert metrics["quality"]["difference_passed"], metrics["quality"]
+    assert metrics["quality"]["science_grade"] in {"A", "B", "C"}
     with fits.open(out / "difference.fits") as hdus:
         names = {hdu.name for hdu in hdus}
         assert {"DIFFERENCE", "VAR", "MASK", "SCORE", "PSF_FLUX", "PSF"} <= names
