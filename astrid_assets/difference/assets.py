@@ -60,7 +60,9 @@ def difference_images(
     references: dict[UUID | None, UsedReference | NoWork] = {}
     for identity, observation in rows.items():
         try:
-            references[identity] = choose_reference(opened, observation, declared)
+            references[identity] = choose_reference(
+                opened, observation, declared, is_stored=store.exists
+            )
         except NoWork as outcome:
             references[identity] = outcome
 

@@ -72,6 +72,24 @@ def current_reference(
     ).one_or_none()
 
 
+def earlier_references(session: Session, promoted: ReferenceImage) -> list[ReferenceImage]:
+    """Return the passing versions before the promoted one, newest first."""
+    query = (
+        sa.select(ReferenceImage)
+        .join(ProductRow, ProductRow.id == ReferenceImage.manifest_id)
+        .where(
+            ReferenceImage.tile == promoted.tile,
+            ReferenceImage.survey_id == promoted.survey_id,
+            ReferenceImage.filter_band == promoted.filter_band,
+            ReferenceImage.version < promoted.version,
+            ProductRow.verdict == Verdict.PASSED,
+            ProductRow.withdrawn_at.is_(None),
+        )
+        .order_by(ReferenceImage.version.desc(), ReferenceImage.id)
+    )
+    return list(session.scalars(query))
+
+
 def waiting_partitions(
     database: Database, surveys: Mapping[str, SurveyConfig]
 ) -> dict[tuple[date, str], str]:

@@ -6,10 +6,11 @@ from datetime import date
 
 import pytest
 
+from astrid_assets.difference.choose_reference import NoReferenceYet, choose_reference
 from astrid_assets.exposures.survey import load_surveys
 from astrid_assets.reference.due import due_references
 from astrid_assets.reference.promotion import promote, waiting_partitions
-from astrid_resources.database import Database
+from astrid_resources.database import Database, Observation
 from astrid_resources.database.replace import replace_partition
 from astrid_resources.database.rows import upsert
 from astrid_resources.identity import row_id
@@ -65,7 +66,7 @@ class Place:
                 session, asset="calibrated_exposures", night=night, tile=TILE, products=products
             )
 
-    def reference(self, name: str, *, version: int) -> None:
+    def reference(self, name: str, *, version: int, night: date = FIRST) -> None:
         sha256 = name * 64
         row = {
             "id": row_id("reference_images", name),
@@ -73,7 +74,7 @@ class Place:
             "filter_band": "r",
             "product_id": name,
             "input_observation_ids": [],
-            "input_nights": [FIRST.isoformat()],
+            "input_nights": [night.isoformat()],
             "n_inputs": 2,
             "image_path": f"sha256/{sha256[:2]}/{sha256}",
             "content_sha256": sha256,
@@ -84,6 +85,13 @@ class Place:
             replace_partition(
                 session, asset="reference_images", night=None, tile=TILE, products=[made]
             )
+
+    def choice(self, name: str, *, is_stored: bool = True) -> str:
+        """Return the sha256 of the reference that the exposure `name` would use."""
+        with self.database.read() as session:
+            row = session.get_one(Observation, observation(name)["id"])
+        chosen = choose_reference(self.database, row, SURVEYS, is_stored=lambda key: is_stored)
+        return chosen.sha256
 
     def difference(self, name: str, reference: str | None) -> None:
         """Record what the exposure `name` of the science night was subtracted by."""
@@ -154,3 +162,25 @@ def test_a_reference_promoted_a_second_time_is_asked_for_anew(place):
         place.difference("c", name)
         assert waiting_partitions(place.database, SURVEYS) == {}
     assert len(set(asked)) == 3
+
+
+def test_a_night_too_early_for_the_newest_reference_keeps_the_one_before(place):
+    place.calibrated(SCIENCE, "c", band="r")
+    place.reference("1", version=1)
+    promote(place.database)
+    assert place.choice("c") == "1" * 64
+    place.reference("2", version=2, night=SCIENCE)
+    promote(place.database)
+    assert place.choice("c") == "1" * 64
+    place.difference("c", "1")
+    assert waiting_partitions(place.database, SURVEYS) == {}
+    with pytest.raises(NoReferenceYet):
+        place.choice("c", is_stored=False)
+
+
+def test_the_newest_reference_serves_the_nights_it_may(place):
+    place.calibrated(SCIENCE, "c", band="r")
+    for name, version in (("1", 1), ("2", 2)):
+        place.reference(name, version=version)
+        promote(place.database)
+    assert place.choice("c", is_stored=False) == "2" * 64
