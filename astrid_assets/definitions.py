@@ -10,6 +10,7 @@ from astrid_assets.candidates.assets import candidates
 from astrid_assets.catalog.assets import transients
 from astrid_assets.checks import build_checks
 from astrid_assets.detections.assets import champion_model_spec, detections, injection_recovery
+from astrid_assets.detections.sensors import champion_in_use
 from astrid_assets.difference.assets import difference_images
 from astrid_assets.exposures.assets import ingested_files, raw_exposures
 from astrid_assets.exposures.sensors import delivered_files, new_observations
@@ -62,7 +63,13 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
         ],
         asset_checks=build_checks(),
         jobs=JOBS,
-        sensors=[delivered_files, new_observations, missing_references, promoted_references],
+        sensors=[
+            delivered_files,
+            new_observations,
+            missing_references,
+            promoted_references,
+            champion_in_use,
+        ],
         schedules=SCHEDULES,
         resources={**default_resources(), **(resource_overrides or {})},
         executor=dg.in_process_executor,

@@ -14,12 +14,11 @@ import dagster as dg
 
 from astrid_assets.cli.instance import failures, persistent_instance, run_job
 from astrid_assets.definitions import build_defs
-from astrid_assets.detections.model_in_use import model_in_use
+from astrid_assets.detections.sensors import new_observations_of_champion
 from astrid_assets.exposures.surveys_resource import SurveysResource
 from astrid_assets.partitions import TILE, partition_key
 from astrid_assets.reference.promotion import promote
 from astrid_assets.reference.sensors import new_observations_of_references
-from astrid_assets.reported import observation, reported_version
 from astrid_resources.database.connection import Database
 from astrid_resources.settings import Settings
 
@@ -68,10 +67,7 @@ class Pipeline:
             self.instance.add_dynamic_partitions(TILE, [tile])
 
     def _report_model(self) -> None:
-        champion = model_in_use(self.database).champion
-        if reported_version(self.instance, "champion_model") != champion.sha256:
-            described = f"{champion.name} {champion.version}"
-            event = observation("champion_model", champion.sha256, description=described)
+        for event in new_observations_of_champion(self.instance, self.database):
             self.instance.report_runless_asset_event(event)
 
     def _run(

@@ -107,6 +107,7 @@ def test_blocking_checks():
 
 def test_sensors_and_schedules():
     assert {sensor.name for sensor in defs.sensors} == {
+        "champion_in_use",
         "delivered_files",
         "new_observations",
         "missing_references",

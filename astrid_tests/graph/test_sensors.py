@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from astrid_assets.detections.sensors import champion_in_use
 from astrid_assets.exposures.ingest import ingest_folder
 from astrid_assets.exposures.sensors import delivered_files, new_observations
 from astrid_assets.exposures.surveys_resource import SurveysResource
@@ -205,6 +206,15 @@ def test_night_outside_the_calendar_holds_up_no_other(world, frames, night):
     tick, _ = world.database_tick()
     (request,) = tick.run_requests
     assert request.partition_key.keys_by_dimension["night"] != night.isoformat()
+
+
+def test_the_model_in_use_is_told_once(world):
+    tick, _ = world._tick(champion_in_use, None, {"database": world.database})
+    (event,) = tick.asset_events
+    assert event.asset_key == dg.AssetKey("champion_model")
+    world.instance.report_runless_asset_event(event)
+    again, _ = world._tick(champion_in_use, None, {"database": world.database})
+    assert isinstance(again, dg.SkipReason)
 
 
 def test_without_schema_the_sensor_says_what_to_do(tmp_path):

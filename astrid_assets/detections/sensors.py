@@ -1,0 +1,40 @@
+"""Dagster: which model is in use, told as an observation of `champion_model`."""
+
+import dagster as dg
+
+from astrid_assets.detections.model_in_use import model_in_use
+from astrid_assets.reported import observation, reported_version
+from astrid_resources.dagster_resources import DatabaseResource
+from astrid_resources.database.connection import Database
+
+INTERVAL_S = 300
+
+
+def new_observations_of_champion(
+    instance: dg.DagsterInstance, database: Database
+) -> list[dg.AssetObservation]:
+    """Return the observation that tells Dagster which model scores, if it does not know yet."""
+    champion = model_in_use(database).champion
+    if reported_version(instance, "champion_model") == champion.sha256:
+        return []
+    described = f"{champion.name} {champion.version}"
+    return [observation("champion_model", champion.sha256, description=described)]
+
+
+@dg.sensor(
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Reports the model in use as an observation of `champion_model`, so that what "
+    "another model scored is seen to be stale.",
+)
+def champion_in_use(
+    context: dg.SensorEvaluationContext, database: DatabaseResource
+) -> dg.SensorResult | dg.SkipReason:
+    """One observation per model that came into use; it starts no run."""
+    opened = database.database
+    if not opened.is_current_schema():
+        return dg.SkipReason("the database has no schema yet: run `astrid upgrade`")
+    observations = new_observations_of_champion(context.instance, opened)
+    if not observations:
+        return dg.SkipReason("the model in use is known")
+    return dg.SensorResult(asset_events=observations)
