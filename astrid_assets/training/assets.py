@@ -2,8 +2,10 @@
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -16,7 +18,7 @@ from astrid_assets.training.samples import load_training_set, save_training_set
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.database import Model
 from astrid_resources.database.rows import upsert
-from astrid_resources.identity import product_id, row_id
+from astrid_resources.identity import plain_json, product_id, row_id
 from astrid_resources.model_registry import MLflowTracking
 from astrid_resources.products import PartitionProducts, Product
 
@@ -95,6 +97,7 @@ def unet_model(
         folder = Path(name)
         with store.fetch(source.objects["samples"].key) as path:
             samples, record = load_training_set(path)
+        require_same_settings(record, settings)
         champion = build_champion(
             samples,
             folder,
@@ -163,3 +166,16 @@ def model_evaluation(
     shown = [{"figure": name, "value": str(value)} for name, value in sorted(figures.items())]
     metadata = {"figures": table(shown)}
     return result(PartitionProducts("model_evaluation", None, None, (product,)), metadata)
+
+
+def require_same_settings(record: Mapping[str, Any], settings: ChampionSettings) -> None:
+    """Raise dg.Failure where a training set was made with other settings than the run's.
+
+    A model's record tells with what it was trained: it must not tell of another set.
+    """
+    if record["settings"] != plain_json(asdict(settings.dataset)):
+        raise dg.Failure(
+            "the training set was made with other settings than this run's: materialise "
+            "training_set and unet_model with the same configuration",
+            allow_retries=False,
+        )
