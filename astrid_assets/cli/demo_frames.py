@@ -71,11 +71,13 @@ def deliver_synthetic(drop: Path) -> tuple[Path, ...]:
                 mjd_mid_tai=start + 0.03 * number,
             )
             path = folder / f"synthetic_{night + 1}{'abcdef'[number]}.fits"
-            exposure = render(field.plus(new), epoch, np.random.default_rng([SEED, night, number]))
-            if not path.exists():
-                to_fits(exposure, path)
-                os.utime(path, (_OLD_TIME_S, _OLD_TIME_S))
             written.append(path)
+            if path.exists():
+                continue
+            exposure = render(field.plus(new), epoch, np.random.default_rng([SEED, night, number]))
+            part = to_fits(exposure, path.with_name(path.name + ".part"))
+            os.utime(part, (_OLD_TIME_S, _OLD_TIME_S))
+            part.replace(path)
     return tuple(written)
 
 

@@ -121,7 +121,6 @@ class ReferenceDeclaration(_Declaration):
     n_inputs_max: int = Declared(default=30, ge=1)
     seeing_max_arcsec: float | None = Declared(default=None, gt=0)
     gap_min_days: int = Declared(default=30, ge=1)
-    coverage_min: float = Declared(default=0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _is_satisfiable(self) -> Self:

@@ -52,7 +52,6 @@ def rule_of(declared: ReferenceDeclaration) -> ReferenceRule:
         n_inputs_max=declared.n_inputs_max,
         seeing_max_arcsec=declared.seeing_max_arcsec or float("inf"),
         min_gap_days=declared.gap_min_days,
-        coverage_min=declared.coverage_min,
     )
 
 
@@ -70,7 +69,8 @@ def declared_rules(
     for name, mapping in recorded.items():
         if name not in declared:
             rule = (mapping or {}).get("reference", {})
-            declared[name] = ReferenceDeclaration.model_validate(rule)
+            known = {key: rule[key] for key in ReferenceDeclaration.model_fields if key in rule}
+            declared[name] = ReferenceDeclaration.model_validate(known)
     return {name: rule_of(declaration) for name, declaration in declared.items()}
 
 

@@ -28,7 +28,6 @@ class ReferenceRule:
     worst_grade: worst grade allowed ("A", "B" or "C").
     usable_fraction_min: least fraction of usable pixels in an input.
     min_gap_days: inputs end at least so many days before the science night.
-    coverage_min: least fraction of the science exposure that the reference must cover.
     """
 
     nights_from: date | None = None
@@ -39,7 +38,6 @@ class ReferenceRule:
     worst_grade: str = "C"
     usable_fraction_min: float = 0.5
     min_gap_days: int = 30
-    coverage_min: float = 0.5
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_inputs_min <= self.n_inputs_max:
