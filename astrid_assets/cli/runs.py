@@ -28,15 +28,23 @@ def ingest(
     """Take the stable files of FOLDER into the store; what cannot be used goes to quarantine."""
     from astrid_assets.catalog.status import status as read_status
     from astrid_assets.cli.pipeline import open_pipeline
+    from astrid_assets.exposures.arrivals import waiting_files
 
     if not folder.is_dir():
         fail(f"{folder} is not a folder: give the one that the files are in")
     with open_pipeline() as pipeline:
         outcome = pipeline.ingest(folder)
         summary = read_status(pipeline.database).as_dict()
-    _tell(outcome, as_json=as_json, extra={"status": summary})
+        waiting = waiting_files(pipeline.database, str(folder.absolute()))
+    _tell(outcome, as_json=as_json, extra={"status": summary, "waiting": waiting})
     if not as_json:
         say(f"observations: {summary['n_observations']}; `astrid status` shows the quarantine")
+        if waiting:
+            named = ", ".join(waiting[:5]) + (", …" if len(waiting) > 5 else "")
+            say(
+                f"not taken yet ({len(waiting)}), written a moment ago or with a sidecar that "
+                f"cannot be read; ingest again to take them: {named}"
+            )
 
 
 def run(

@@ -1,4 +1,4 @@
-"""Which nights and tiles hold exposures that their `raw_exposures` do not say yet."""
+"""What has arrived and is not taken up: files that wait, nights and tiles that changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from astrid_assets.exposures.sensors_logic import PartitionId, PartitionState
-from astrid_resources.database import Observation, ProductInput, ProductRow
+from astrid_resources.database import (
+    DeliveredFile,
+    DeliveryOutcome,
+    Observation,
+    ProductInput,
+    ProductRow,
+)
 from astrid_resources.database.connection import Database
 from astrid_resources.database.rows import chunks
 from astrid_resources.identity import sha256_json
@@ -43,6 +49,17 @@ def arrived_partitions(
         for key, state in states.items()
         if {(one[0], part) for one in state.exposures for part in one} != taken[key]
     }
+
+
+def waiting_files(database: Database, folder: str) -> list[str]:
+    """Return the names of the files of a drop folder that the last look left for the next one."""
+    query = (
+        sa.select(DeliveredFile.name)
+        .where(DeliveredFile.folder == folder, DeliveredFile.outcome == DeliveryOutcome.WAITING)
+        .order_by(DeliveredFile.name)
+    )
+    with database.read() as session:
+        return list(session.scalars(query))
 
 
 def _touched(session: Session, since: datetime | None) -> set[PartitionId]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -164,3 +166,17 @@ def test_the_dagster_settings_are_linked_once_and_a_persons_own_stay(tmp_path, m
     target.write_text("mine: true")
     prepare_home(settings)
     assert target.read_text() == "mine: true"
+
+
+def test_ingest_says_which_files_it_did_not_take(astrid, pair, tmp_path):
+    folder = tmp_path / "incoming" / "synthetic"
+    folder.mkdir(parents=True)
+    shutil.copyfile(pair[0], folder / "fresh.fits")
+    shown = astrid("ingest", tmp_path / "incoming")
+    assert shown.exit_code == 0, shown.output
+    assert "not taken yet (1)" in shown.stdout
+    assert "synthetic/fresh.fits" in shown.stdout
+    os.utime(folder / "fresh.fits", (1_500_000_000, 1_500_000_000))
+    again = json.loads(astrid("ingest", tmp_path / "incoming", "--json").stdout)
+    assert again["waiting"] == []
+    assert again["status"]["n_observations"] == 1

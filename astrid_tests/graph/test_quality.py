@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
+from astrid_assets.calibration.metrics import CalibrationMetrics
 from astrid_assets.checks import check_result
+from astrid_assets.difference.metrics import SubtractionMetrics
 from astrid_assets.limits import LIMITS
 from astrid_assets.quality import Judgement, Limit, judge
 
+CATALOGUE_METRICS = {"astrometric_rms_arcsec"}
+"""What is measured once there is a star catalogue: no verdict until then."""
 SCATTER = Limit(
     "scatter", "difference_images", "std", "unit scatter", low=0.95, high=1.05,
     resampled_low=0.9, resampled_high=1.3, error_metric="std_error",
@@ -49,3 +55,20 @@ def test_no_verdict_neither_passes_nor_hides():
 def test_limits_are_declared_once():
     names = [(limit.asset, limit.name) for limit in LIMITS]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("asset", "metrics"),
+    [("calibrated_exposures", CalibrationMetrics), ("difference_images", SubtractionMetrics)],
+)
+def test_what_is_judged_is_measured(asset, metrics):
+    """A limit on a metric that nobody writes could never fail."""
+    written = {field.name for field in fields(metrics)} | CATALOGUE_METRICS
+    judged = {
+        name
+        for limit in LIMITS
+        if limit.asset == asset
+        for name in (limit.metric, limit.error_metric)
+        if name is not None
+    }
+    assert judged <= written
