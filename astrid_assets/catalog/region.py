@@ -1,7 +1,8 @@
 """The part of the sky that an update must look at as a whole, read from the database.
 
 It holds the exposures' footprints, every group of detections that reaches into them and every
-name that such a group carried before, however far the chain of links leads.
+name that such a group carried before, however far the chain of links leads; and what lost a
+detection since, wherever it stands.
 """
 
 from __future__ import annotations
@@ -32,7 +33,13 @@ from astrid_assets.catalog.current import (
 )
 from astrid_assets.catalog.lightcurve import FrozenPosition, frozen_position
 from astrid_assets.catalog.names import KnownName
-from astrid_resources.database import Observation, Transient, TransientMember
+from astrid_resources.database import (
+    Detection,
+    Observation,
+    Transient,
+    TransientMember,
+    TransientStatus,
+)
 from astrid_resources.database.cone import cone_search
 
 _CHUNK = 500
@@ -55,7 +62,10 @@ class Region:
 
 def gather(session: Session, *, night: date, tile: str, settings: AssociationSettings) -> Region:
     """Return the connected region that the partition night x tile touches."""
-    circles = partition_circles(session, night=night, tile=tile, margin=settings.radius_arcsec)
+    circles = (
+        *partition_circles(session, night=night, tile=tile, margin=settings.radius_arcsec),
+        *bereft_circles(session, radius_arcsec=settings.radius_arcsec),
+    )
     detections = accepted_detections(session, circles=circles)
     known: dict[UUID, KnownName] = {}
     while True:
@@ -97,6 +107,27 @@ def partition_circles(
         ):
             kept.append(circle)
     return tuple(kept)
+
+
+def bereft_circles(session: Session, *, radius_arcsec: float) -> tuple[Circle, ...]:
+    """Return circles round the transients that count a detection which is no more.
+
+    An exposure whose pointing was set right leaves no footprint where it never was: what it showed
+    there is found by this alone.
+    """
+    n_left = (
+        sa.select(sa.func.count())
+        .select_from(TransientMember)
+        .join(Detection, Detection.id == TransientMember.detection_id)
+        .where(TransientMember.transient_id == Transient.id, Detection.is_superseded.is_(False))
+        .scalar_subquery()
+    )
+    query = (
+        sa.select(Transient.ra, Transient.dec)
+        .where(Transient.status == TransientStatus.ACTIVE, Transient.n_detections != n_left)
+        .order_by(Transient.id)
+    )
+    return tuple(Circle(ra, dec, radius_arcsec) for ra, dec in session.execute(query))
 
 
 def _connected(

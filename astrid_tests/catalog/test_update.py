@@ -252,6 +252,36 @@ def test_an_exposure_that_loses_injected_sources_stays_out_and_no_other(world) -
     assert update(world).n_detections == 3
 
 
+@pytest.mark.parametrize("is_last", [True, False])
+def test_what_an_exposure_showed_where_it_never_was_goes_with_it(world, is_last) -> None:
+    """A pointing set right moves the exposure to another place and tile: its ghosts vanish."""
+    wrong, right = (318.108, -66.0157), (10.0, -30.0)
+    ghost = offset(*wrong, 3.0, 1.0)
+    reference = world.reference(*wrong)
+    if not is_last:
+        world.expose(
+            "stays", *wrong, when="2018-08-04T05:00:00", night=N1, seen=(Seen(*ghost),),
+            reference=reference,
+        )  # fmt: skip
+    lost = {"when": "2018-08-04T05:30:00", "night": N1, "seen": (Seen(*ghost),)}
+    world.expose("lost", *wrong, reference=reference, **lost)
+    update(world)
+    (before,) = list_transients(world.database)
+    world.remove("lost")
+    seen = Seen(*offset(*right, 3.0, 1.0))
+    reference = world.reference(*right, tile="elsewhere", version=2)
+    world.expose(
+        "lost", *right, reference=reference, **lost | {"tile": "elsewhere", "seen": (seen,)}
+    )
+    update(world, tile="elsewhere")
+    update(world)
+    found = list_transients(world.database)
+    assert [entry.n_detections for entry in found] == [1] * (1 if is_last else 2)
+    near = [e for e in found if separation_arcsec(e.ra, e.dec, *ghost) < 5]
+    assert len(near) == (0 if is_last else 1)
+    assert before.n_detections == (1 if is_last else 2)
+
+
 def test_a_failed_difference_gives_no_point(world) -> None:
     centre = (10.0, 20.0)
     reference = world.reference(*centre)
