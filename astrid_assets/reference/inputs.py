@@ -14,12 +14,22 @@ from uuid import UUID
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
+from sqlalchemy.orm import load_only
 
 from astrid_assets.exposures.survey import ReferenceDeclaration, SurveyConfig
 from astrid_assets.reference.selection import InputExposure, ReferenceRule
 from astrid_resources.database import Observation, ProductRow, ReferenceImage, Survey
 from astrid_resources.database.connection import Database
 from astrid_resources.products import Verdict
+
+_NEEDED = (
+    Observation.survey_id,
+    Observation.filter_band,
+    Observation.night,
+    Observation.tile,
+    Observation.footprint,
+)
+"""Columns of an exposure that choosing needs: a season's headers stay in the database."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +86,16 @@ def declared_rules(
 
 def reference_groups(database: Database, tile: str) -> tuple[ReferenceGroup, ...]:
     """Return, per survey and filter, the calibrated exposures that overlap the tile's exposures."""
+    in_tile = sa.select(Observation.survey_id, Observation.filter_band).where(
+        Observation.tile == tile, Observation.is_current
+    )
     query = (
         sa.select(Observation, ProductRow, Survey.name)
+        .options(load_only(*_NEEDED))
         .join(ProductRow, ProductRow.observation_id == Observation.id)
         .join(Survey, Survey.id == Observation.survey_id)
         .where(
+            sa.tuple_(Observation.survey_id, Observation.filter_band).in_(in_tile),
             Observation.is_current,
             ProductRow.asset == "calibrated_exposures",
             ProductRow.is_current,
