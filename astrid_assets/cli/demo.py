@@ -71,7 +71,8 @@ def demo(
     tell_transients(found)
     say("")
     for entry in found:
-        say(f"{entry.name}  RA {entry.ra:.6f}  Dec {entry.dec:+.6f}  {entry.confirmation}")
+        sky = "  SYNTHETIC" if entry.is_synthetic else ""
+        say(f"{entry.name}  RA {entry.ra:.6f}  Dec {entry.dec:+.6f}  {entry.confirmation}{sky}")
     say("")
     say(f"report:      {page}")
     say("Dagster UI:  make dev, then http://127.0.0.1:3000 (the same data)")

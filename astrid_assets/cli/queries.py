@@ -58,12 +58,16 @@ def transients(
 
 
 def tell_transients(found: tuple[TransientEntry, ...]) -> None:
-    """Print the catalog's table; synthetic entries are called so."""
+    """Print the catalog's table; where there are synthetic entries, each says what it is."""
     from astrid_assets.catalog.listing import COLUMNS
 
     rows = [dict(zip(COLUMNS, entry.cells(), strict=True)) for entry in found]
+    synthetic = [entry.is_synthetic for entry in found]
+    if any(synthetic):
+        for row, is_synthetic in zip(rows, synthetic, strict=True):
+            row["sky"] = "SYNTHETIC" if is_synthetic else "observed"
     title = "transients"
-    if any(entry.is_synthetic for entry in found):
+    if rows and all(synthetic):
         title += " (SYNTHETIC sky, not observed)"
     say_table(title, rows)
 

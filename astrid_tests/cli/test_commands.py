@@ -180,3 +180,24 @@ def test_ingest_says_which_files_it_did_not_take(astrid, pair, tmp_path):
     again = json.loads(astrid("ingest", tmp_path / "incoming", "--json").stdout)
     assert again["waiting"] == []
     assert again["status"]["n_observations"] == 1
+
+
+def test_a_list_with_both_skies_says_of_each_what_it_is(capsys):
+    from astrid_assets.catalog.listing import COLUMNS
+    from astrid_assets.cli.queries import tell_transients
+
+    class Entry:
+        def __init__(self, name: str, *, is_synthetic: bool) -> None:
+            self.name, self.is_synthetic = name, is_synthetic
+
+        def cells(self) -> tuple[str, ...]:
+            return (self.name, *("-" for _ in COLUMNS[1:]))
+
+    tell_transients((Entry("AID18a", is_synthetic=True), Entry("AID18b", is_synthetic=False)))
+    lines = capsys.readouterr().out.splitlines()
+    assert "SYNTHETIC" not in lines[0], "the heading must not call an observed one synthetic"
+    (made,) = [line for line in lines if "AID18a" in line]
+    (seen,) = [line for line in lines if "AID18b" in line]
+    assert "SYNTHETIC" in made
+    assert "observed" in seen
+    assert "SYNTHETIC" not in seen
