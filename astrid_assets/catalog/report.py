@@ -62,6 +62,7 @@ class TransientSection:
     stamp_width_arcsec: float | None
     epochs: tuple[Epoch, ...]
     n_epochs_left_out: int = 0
+    is_synthetic: bool = False
     light_curves: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @property
@@ -91,11 +92,16 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything on the page. numbers: (label, value) of the summary strip."""
+    """Everything on the page. numbers: (label, value) of the summary strip.
+
+    n_synthetic, n_exposures: how many of the exposures are of the synthetic sky; where it is not
+    all of them, each transient says what it is.
+    """
 
     title: str
     scope: str
-    is_synthetic: bool
+    n_synthetic: int
+    n_exposures: int
     is_uncalibrated: bool
     numbers: tuple[tuple[str, str], ...]
     transients: tuple[TransientSection, ...]

@@ -94,7 +94,8 @@ def collect_report(
         return Report(
             title=title,
             scope=_scope(exposures, tile),
-            is_synthetic=any(row.is_synthetic for row in exposures),
+            n_synthetic=sum(row.is_synthetic for row in exposures),
+            n_exposures=len(exposures),
             is_uncalibrated=is_uncalibrated,
             numbers=tuple((label, str(value)) for label, value in numbers.items()),
             transients=tuple(
@@ -169,6 +170,7 @@ def _section(
     widths = [picture.width_arcsec for picture in own if picture is not None]
     return TransientSection(
         name=entry.name,
+        is_synthetic=entry.is_synthetic,
         aliases=entry.aliases,
         ra=entry.ra,
         dec=entry.dec,

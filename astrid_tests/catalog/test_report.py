@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
 
@@ -95,10 +96,18 @@ def test_equal_content_gives_equal_bytes(world) -> None:
 
 def test_synthetic_and_calibrated_data_are_said_to_be_so(world) -> None:
     fill(world, is_synthetic=True, zero_point=30.0)
-    page = Page(render_report(collect_report(world.database, world.store)))
-    assert "Synthetic data" in page.text
+    report = collect_report(world.database, world.store)
+    page = Page(render_report(report))
+    assert 0 < report.n_synthetic < report.n_exposures
+    assert "exposures are synthetic" in page.text
+    assert "Nothing on this page is a real source" not in page.text
+    assert all(section.is_synthetic for section in report.transients)
     assert "not calibrated" not in page.text
     assert "uJy" in page.text
+    made = Page(render_report(replace(report, n_synthetic=report.n_exposures)))
+    assert "Nothing on this page is a real source" in made.text
+    seen = Page(render_report(replace(report, n_synthetic=0)))
+    assert "synthetic sky" not in seen.text
 
 
 def test_an_empty_catalog_has_a_page(world) -> None:
