@@ -1,10 +1,12 @@
-"""What Dagster was told of the external assets: their data versions, as observations."""
+"""What sensors tell Dagster: data versions of external assets, and why they cannot ask yet."""
 
 from __future__ import annotations
 
 import dagster as dg
 
 DATA_VERSION_TAG = "dagster/data_version"
+NO_SCHEMA = dg.SkipReason("the database has no schema yet: run `astrid upgrade`")
+"""What a sensor answers before the database was made or while it is older than the code."""
 
 
 def observation(

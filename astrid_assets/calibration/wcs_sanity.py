@@ -11,6 +11,7 @@ import numpy as np
 from astropy.wcs import WCS, NoConvergence
 from numpy.typing import NDArray
 
+from astrid_assets.imaging.sphere import unit_vectors
 from astrid_resources.images import KnownFailure
 
 _ARCSEC = 3600.0
@@ -77,9 +78,9 @@ def check_wcs(
     gx, gy = (g.ravel() for g in np.meshgrid(np.linspace(0, nx - 1, _GRID), _rows(ny)))
     centre = np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2])
     x, y = np.concatenate([centre[0], gx]), np.concatenate([centre[1], gy])
-    sky = _unit_vectors(wcs, x, y)
-    step_x = (_unit_vectors(wcs, x + 0.5, y) - _unit_vectors(wcs, x - 0.5, y)) * _per_radian()
-    step_y = (_unit_vectors(wcs, x, y + 0.5) - _unit_vectors(wcs, x, y - 0.5)) * _per_radian()
+    sky = _directions(wcs, x, y)
+    step_x = (_directions(wcs, x + 0.5, y) - _directions(wcs, x - 0.5, y)) * _per_radian()
+    step_y = (_directions(wcs, x, y + 0.5) - _directions(wcs, x, y - 0.5)) * _per_radian()
     area = np.einsum("ij,ij->i", np.cross(step_x, step_y), sky)
     if not np.isfinite(area).all() or (area == 0).any() or len(set(np.sign(area))) != 1:
         raise WCSSanityError(
@@ -131,10 +132,8 @@ def _per_radian() -> float:
     return float(np.degrees(1.0) * _ARCSEC)
 
 
-def _unit_vectors(wcs: WCS, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the directions (n, 3) of pixel positions: no trouble at the poles or at RA 0."""
-    ra, dec = (np.radians(v) for v in wcs.pixel_to_world_values(x, y))
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+def _directions(wcs: WCS, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    return unit_vectors(*wcs.pixel_to_world_values(x, y))
 
 
 def _round_trip(wcs: WCS, x: NDArray[np.float64], y: NDArray[np.float64]) -> float:

@@ -7,13 +7,13 @@ from dataclasses import asdict
 from uuid import UUID
 
 from astrid_assets.candidates.candidate import Candidate
+from astrid_assets.imaging.photometry import njy_per_adu
 from astrid_resources.database import Observation
 from astrid_resources.identity import row_id
 from astrid_resources.products import Row
 
 RENAMED = {"ra_error_arcsec": "ra_error", "dec_error_arcsec": "dec_error"}
 """Fields of a candidate whose column has another name."""
-NJY_ZERO_POINT = 31.4
 
 
 def candidate_id(difference_run_id: UUID, rank: int) -> UUID:
@@ -29,9 +29,7 @@ def candidate_rows(
     zero_point_ab_mag: float | None,
 ) -> tuple[Row, ...]:
     """Return a row per candidate; nJy only where a zero point is known."""
-    scale = None
-    if zero_point_ab_mag is not None:
-        scale = 10 ** (-0.4 * (zero_point_ab_mag - NJY_ZERO_POINT))
+    scale = None if zero_point_ab_mag is None else njy_per_adu(zero_point_ab_mag)
     return tuple(
         {
             **{RENAMED.get(key, key): value for key, value in asdict(candidate).items()},

@@ -16,6 +16,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from astrid_assets.imaging.sphere import unit_vectors
+
 ARCSEC = math.pi / 180 / 3600
 _MINUTES_PER_DAY = 1440.0
 
@@ -119,12 +121,6 @@ class Confirmation:
     time_span_minutes: float
     motion_arcsec_per_hour: float | None = None
     motion_chi2: float | None = None
-
-
-def unit_vectors(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return unit vectors (n, 3) of positions in degrees."""
-    a, d = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
 
 
 def separation_arcsec(

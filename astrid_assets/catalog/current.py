@@ -15,7 +15,8 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from astrid_assets.catalog.association import DetectionArrays, separation_arcsec, unit_vectors
+from astrid_assets.catalog.association import DetectionArrays, separation_arcsec
+from astrid_assets.imaging.sphere import unit_vectors
 from astrid_resources.database import (
     Candidate,
     Detection,

@@ -17,13 +17,12 @@ from astropy.wcs import WCS
 from astrid_assets.catalog.association import (
     DetectionArrays,
     separation_arcsec,
-    unit_vectors,
 )
 from astrid_assets.difference.forced import forced_flux
-from astrid_assets.imaging.photometry import psf_photometry
+from astrid_assets.imaging.photometry import njy_per_adu, psf_photometry
+from astrid_assets.imaging.sphere import unit_vectors
 from astrid_resources.images import DifferenceImage, Image, MaskPlane, plane_bits
 
-NJY_ZERO_POINT = 31.4
 _NO_DATA = plane_bits(MaskPlane.NO_DATA)
 
 
@@ -141,11 +140,6 @@ def pixel_position(
     x, y = (float(value) for value in wcs.world_to_pixel_values(ra, dec))
     is_inside = -0.5 <= x <= nx - 0.5 and -0.5 <= y <= ny - 0.5
     return (x, y) if is_inside else None
-
-
-def njy_per_adu(zero_point_ab_mag: float) -> float:
-    """Return flux in nJy of one count of the whole exposure at an AB zero point."""
-    return float(10 ** (-0.4 * (zero_point_ab_mag - NJY_ZERO_POINT)))
 
 
 def forced_point(

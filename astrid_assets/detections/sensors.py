@@ -3,7 +3,7 @@
 import dagster as dg
 
 from astrid_assets.detections.model_in_use import model_in_use
-from astrid_assets.reported import observation, reported_version
+from astrid_assets.reported import NO_SCHEMA, observation, reported_version
 from astrid_resources.dagster_resources import DatabaseResource
 from astrid_resources.database.connection import Database
 
@@ -33,7 +33,7 @@ def champion_in_use(
     """One observation per model that came into use; it starts no run."""
     opened = database.database
     if not opened.is_current_schema():
-        return dg.SkipReason("the database has no schema yet: run `astrid upgrade`")
+        return NO_SCHEMA
     observations = new_observations_of_champion(context.instance, opened)
     if not observations:
         return dg.SkipReason("the model in use is known")

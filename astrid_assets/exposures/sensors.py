@@ -11,6 +11,7 @@ from astrid_assets.exposures.sensors_logic import chain_tick, folder_tick, high_
 from astrid_assets.exposures.surveys_resource import SurveysResource
 from astrid_assets.jobs import ingest, night_chain
 from astrid_assets.partitions import FIRST_NIGHT, TILE, TILES, partition_key
+from astrid_assets.reported import NO_SCHEMA
 from astrid_resources.dagster_resources import DatabaseResource
 from astrid_resources.identity import sha256_json
 from astrid_resources.settings import Settings
@@ -59,7 +60,7 @@ def new_observations(
     """One run per night and tile whose exposures are not those last taken up."""
     opened = database.database
     if not opened.is_current_schema():
-        return dg.SkipReason("the database has no schema yet: run `astrid upgrade`")
+        return NO_SCHEMA
     tick = chain_tick(
         arrived_partitions(opened, since=high_water(context.cursor, look_back_s=LOOK_BACK_S)),
         context.cursor,

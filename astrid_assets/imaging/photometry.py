@@ -15,6 +15,13 @@ from astrid_resources.images import PSFModel, has_any
 from astrid_resources.images.masks import UNUSABLE
 
 Floats = NDArray[np.float64]
+NJY_ZERO_POINT = 31.4
+"""AB magnitude of 1 nJy."""
+
+
+def njy_per_adu(zero_point_ab_mag: float) -> float:
+    """Return flux in nJy of one count of the whole exposure at an AB zero point."""
+    return float(10 ** (-0.4 * (zero_point_ab_mag - NJY_ZERO_POINT)))
 
 
 @dataclass(frozen=True)

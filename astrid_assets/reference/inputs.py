@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import load_only
 
 from astrid_assets.exposures.survey import ReferenceDeclaration, SurveyConfig
+from astrid_assets.imaging.sphere import unit_vectors
 from astrid_assets.reference.selection import InputExposure, ReferenceRule
 from astrid_resources.database import Observation, ProductRow, ReferenceImage, Survey
 from astrid_resources.database.connection import Database
@@ -157,9 +158,8 @@ def overlaps(
 def _circles(
     footprints: Sequence[Sequence[Sequence[float]]],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    corners = np.radians(np.asarray(footprints, float))
-    ra, dec = corners[..., 0], corners[..., 1]
-    vectors = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+    corners = np.asarray(footprints, float)
+    vectors = unit_vectors(corners[..., 0], corners[..., 1])
     centres = vectors.sum(axis=1)
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     cosine = np.clip(np.einsum("nci,ni->nc", vectors, centres), -1, 1)

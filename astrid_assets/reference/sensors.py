@@ -9,7 +9,7 @@ from astrid_assets.jobs import night_chain, tile_references
 from astrid_assets.partitions import TILE, TILES, is_in_calendar, partition_key
 from astrid_assets.reference.due import due_references
 from astrid_assets.reference.promotion import TileReferences, promote, waiting_partitions
-from astrid_assets.reported import observation, reported_version
+from astrid_assets.reported import NO_SCHEMA, observation, reported_version
 from astrid_resources.dagster_resources import DatabaseResource
 
 INTERVAL_S = 60
@@ -47,7 +47,7 @@ def promoted_references(
     """One run per night and tile whose recorded reference differs from the promoted one."""
     opened = database.database
     if not opened.is_current_schema():
-        return dg.SkipReason("the database has no schema yet: run `astrid upgrade`")
+        return NO_SCHEMA
     observations = new_observations_of_references(context.instance, promote(opened))
     requests = [
         dg.RunRequest(
@@ -75,7 +75,7 @@ def missing_references(
     """One run per tile and set of inputs, while the tile has no reference of that filter."""
     opened = database.database
     if not opened.is_current_schema():
-        return dg.SkipReason("the database has no schema yet: run `astrid upgrade`")
+        return NO_SCHEMA
     due = due_references(opened, surveys.load())
     if not due:
         return dg.SkipReason("no tile waits for its first reference")

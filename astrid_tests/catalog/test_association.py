@@ -17,8 +17,8 @@ from astrid_assets.catalog.association import (
     connected_region,
     separation_arcsec,
     tangent_offsets_arcsec,
-    unit_vectors,
 )
+from astrid_assets.imaging.sphere import unit_vectors
 
 RADIUS = 1.0
 CENTRES = [(0.0, 0.0), (359.99999, 45.0), (123.4, -89.9999), (10.0, 90.0), (318.108, -66.0157)]
