@@ -12,11 +12,10 @@ from astrid_assets.metadata import table
 from astrid_assets.observations import labels_of, observations_by_id
 from astrid_assets.partitions import NIGHT_TILE, TILES, split_key
 from astrid_assets.quality import Finding, Judgement, Limit, judge_all
-from astrid_assets.stage import Partition
 from astrid_resources.dagster_resources import DatabaseResource
 from astrid_resources.database.connection import Database
 from astrid_resources.database.replace import load_partition
-from astrid_resources.products import PartitionProducts, Verdict
+from astrid_resources.products import Partition, PartitionProducts, Verdict
 
 _PREVIEW_NOTE = "Specifying a partitions_def on an AssetCheckSpec is currently in preview"
 TILE_ASSETS = frozenset({"reference_images"})

@@ -8,8 +8,7 @@ from typing import Any
 import dagster as dg
 
 from astrid_assets.partitions import NIGHT_TILE, split_key
-from astrid_assets.stage import Partition
-from astrid_resources.products import PartitionProducts
+from astrid_resources.products import Partition, PartitionProducts
 
 OWNERS = ["team:astrid"]
 PRODUCTS_IO = "products_io"

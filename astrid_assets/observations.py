@@ -7,11 +7,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from astrid_assets.stage import Partition
 from astrid_resources.database import Observation
 from astrid_resources.database.connection import Database
 from astrid_resources.database.replace import load_partition
-from astrid_resources.products import Product
+from astrid_resources.products import Partition, Product
 
 
 def current_observations(database: Database, partition: Partition) -> list[Observation]:

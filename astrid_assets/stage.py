@@ -8,23 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 from uuid import UUID
 
 from astrid_resources.identity import product_id
 from astrid_resources.images import KnownFailure, NoWork
-from astrid_resources.products import PartitionProducts, Product, Row, StoredObject, Verdict
+from astrid_resources.products import (
+    Partition,
+    PartitionProducts,
+    Product,
+    Row,
+    StoredObject,
+    Verdict,
+)
 
 Log = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Partition:
-    """A night (ISO date) and tile; None where an asset has no such dimension."""
-
-    night: date | None
-    tile: str | None
 
 
 @dataclass(frozen=True)

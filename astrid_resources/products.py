@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from astrid_resources.identity import sha256_json, stable
@@ -86,6 +86,13 @@ class Product:
     def has_passed(self) -> bool:
         """Whether later stages may use it."""
         return self.verdict is Verdict.PASSED
+
+
+class Partition(NamedTuple):
+    """A night and tile; None where an asset's partitions have no such dimension."""
+
+    night: date | None
+    tile: str | None
 
 
 @dataclass(frozen=True)

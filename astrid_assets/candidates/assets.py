@@ -21,7 +21,7 @@ from astrid_resources.images.masks import UNUSABLE
 from astrid_resources.products import PartitionProducts
 
 SETTINGS = CandidateSettings()
-CODE = StageCode("candidates", "2", asdict(SETTINGS))
+CODE = StageCode("candidates", "3", asdict(SETTINGS))
 SHOWN = ("n_candidates", "n_accepted", "accepted_per_mpix", "searched_area_mpix")
 
 

@@ -12,9 +12,6 @@ from astrid_resources.database import Observation
 from astrid_resources.identity import row_id
 from astrid_resources.products import Row
 
-RENAMED = {"ra_error_arcsec": "ra_error", "dec_error_arcsec": "dec_error"}
-"""Fields of a candidate whose column has another name."""
-
 
 def candidate_id(difference_run_id: UUID, rank: int) -> UUID:
     """Return the row id of a candidate: its run and its place in (y, x) order."""
@@ -32,11 +29,10 @@ def candidate_rows(
     scale = None if zero_point_ab_mag is None else njy_per_adu(zero_point_ab_mag)
     return tuple(
         {
-            **{RENAMED.get(key, key): value for key, value in asdict(candidate).items()},
+            **asdict(candidate),
             "id": candidate_id(difference_run_id, candidate.rank),
             "difference_run_id": difference_run_id,
             "observation_id": observation.id,
-            "is_flux_masked": candidate.masked_fraction > 0,
             "mjd_mid": observation.mjd_mid,
             "filter_band": observation.filter_band,
             "flux_njy": None if scale is None else candidate.flux * scale,

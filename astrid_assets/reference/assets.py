@@ -21,12 +21,12 @@ from astrid_assets.reference.inputs import (
 )
 from astrid_assets.reference.rows import coverage_failures, reference_row, reference_row_id
 from astrid_assets.reference.selection import NotEnoughInputs, select_inputs
-from astrid_assets.stage import Content, Partition, StageCode, Task, run_stage
+from astrid_assets.stage import Content, StageCode, Task, run_stage
 from astrid_assets.stored import PREVIEW, image_at, previews_of, store_image
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.images import Image
 from astrid_resources.objects import ObjectStore
-from astrid_resources.products import PartitionProducts
+from astrid_resources.products import Partition, PartitionProducts
 
 SETTINGS = CoaddSettings()
 CODE = StageCode("reference_images", "1", asdict(SETTINGS))

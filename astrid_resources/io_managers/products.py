@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import NamedTuple
 
 import dagster as dg
 
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.database import load_partition, replace_partition
 from astrid_resources.objects import MissingObjectError
-from astrid_resources.products import PartitionProducts
-
-
-class Partition(NamedTuple):
-    """Night and tile of a Dagster partition; None where it has no such dimension."""
-
-    night: date | None
-    tile: str | None
+from astrid_resources.products import Partition, PartitionProducts
 
 
 class ProductsIOManager(dg.ConfigurableIOManager):

@@ -6,9 +6,9 @@ from datetime import date
 
 import pytest
 
-from astrid_assets.stage import Content, Partition, StageCode, Task, run_stage
+from astrid_assets.stage import Content, StageCode, Task, run_stage
 from astrid_resources.images import KnownFailure, NoWork
-from astrid_resources.products import Verdict
+from astrid_resources.products import Partition, Verdict
 
 PARTITION = Partition(date(2018, 8, 3), "5-1")
 CODE = StageCode("candidates", "1", {"threshold": 5.0})
