@@ -7,7 +7,7 @@
 #   ARGS='…'                     further arguments of demo, test, bench, champion
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help env demo test dev bench champion lint format lock clean
+.PHONY: help env demo test test-faults dev bench champion lint format lock clean
 
 VENV ?= .venv
 PYTHON ?=
@@ -29,7 +29,7 @@ ifneq ($(strip $(shell cat $(STAMP) 2>/dev/null)),$(strip $(CURDIR) $(PYTHON)))
 endif
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 env: $(STAMP) ## make or refresh the environment
 
@@ -41,6 +41,9 @@ demo: env ## every stage on ten real frames; prints the transients found
 
 test: env ## the tests (no network needed; with ASTRID_DATA also those on real frames)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-faults: env ## the long fault tests: kills, lost servers, broken stores, hostile files
+	@$(BIN)/python -m pytest -m faults -n $(WORKERS) --dist loadfile $(ARGS)
 
 dev: env ## the Dagster UI and daemon on 127.0.0.1:3000 (PORT=…)
 	@exec $(BIN)/astrid dev --port $(PORT)

@@ -86,6 +86,7 @@ def partial_objects(store: ObjectStore, seen: set[str]) -> list[str]:
     return bad
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("kind", ["sqlite+local", "postgresql+s3"])
 def test_killed_at_any_instant(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
     tables, objects = kind.split("+")
