@@ -80,12 +80,22 @@ class Model(Identified, Timestamped, Base):
     score_threshold: Mapped[float | None] = col.real(
         "threshold of its score", interval=col.FRACTION
     )
-    is_active: Mapped[bool] = col.flag("the model in use")
-    deployment_date: Mapped[datetime | None] = col.instant("when it came into use")
+    is_active: Mapped[bool] = col.flag("the model in use", set_once=True)
+    deployment_date: Mapped[datetime | None] = col.instant("when it came into use", set_once=True)
     model_path: Mapped[str] = col.object_key("the model, or `package:` and its file")
     content_sha256: Mapped[str] = col.text("sha256 of the file that scores")
     weights_sha256: Mapped[str | None] = col.text("hash of its weights")
     mlflow_run_id: Mapped[str | None] = col.text("MLflow run")
+    record_path: Mapped[str | None] = col.object_key(
+        "its record, which names its files by sha256", sort_order=200
+    )
+    keras_path: Mapped[str | None] = col.object_key("its `.keras` file", sort_order=201)
+    decision: Mapped[dict[str, Any] | None] = col.json(
+        "the last decision on its use, with its numbers", set_once=True, sort_order=202
+    )
+    decided_at: Mapped[datetime | None] = col.instant(
+        "when that was decided", set_once=True, sort_order=203
+    )
 
 
 class ModelRun(Identified, Timestamped, NightTile, Produced, Base):
