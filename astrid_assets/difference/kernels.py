@@ -1,7 +1,11 @@
 """The compact parts of ZOGY: its kernels on a small grid, in double precision.
 
-Everything that depends on the two PSFs, the two noise levels and the flux ratio alone stands
-here; whole images are the business of `zogy`. Source: Zackay, Ofek & Gal-Yam 2016, ApJ 830, 27.
+Everything that depends on the PSFs, the two noise levels and the flux ratio alone stands here;
+whole images are the business of `zogy`. Source: Zackay, Ofek & Gal-Yam 2016, ApJ 830, 27.
+
+ZOGY is the whitened matched filter of N * P_r F_r - R * P_n. The same filter serves any other pair
+of kernels under which the static sky cancels, such as one fitted from stars (Reiss & Lupton 2016,
+DMTN-021), so a `Scheme` carries the pair.
 """
 
 from __future__ import annotations
@@ -17,8 +21,37 @@ _LEFT_OUT_FOOTPRINT = 2e-3
 
 
 @dataclass(frozen=True)
+class Scheme:
+    """How two images are subtracted: N * `science` - R * `reference` shows no static sky.
+
+    psf: P_n, a stamp of sum 1. All stamps are (n, n), n odd, centred, and may differ in size.
+    flux_ratio: F_r / F_n, the sum of `science` over that of `reference`.
+    """
+
+    psf: NDArray[np.floating] = field(repr=False)
+    science: NDArray[np.floating] = field(repr=False)
+    reference: NDArray[np.floating] = field(repr=False)
+    flux_ratio: float
+
+    @classmethod
+    def zogy(
+        cls,
+        psf_science: NDArray[np.floating],
+        psf_reference: NDArray[np.floating],
+        flux_ratio: float,
+    ) -> Scheme:
+        """Return ZOGY's own pair: P_r F_r and P_n."""
+        return cls(psf_science, flux_ratio * psf_reference, psf_science, flux_ratio)
+
+    @property
+    def edge(self) -> int:
+        """Edge of the largest stamp, pixels."""
+        return max(len(stamp) for stamp in (self.psf, self.science, self.reference))
+
+
+@dataclass(frozen=True)
 class Kernels:
-    """ZOGY's kernels for one pair of PSFs, with F_n = 1 and F_r = `flux_ratio`.
+    """The kernels of one scheme, with F_n = 1 and F_r = `flux_ratio`.
 
     psf: P_D (eq. 14), float32 (n, n), sum 1.
     psf_score: P_D correlated with itself and scaled to 1 at its centre: the profile of a source
@@ -66,31 +99,22 @@ def _cropped(kernel: NDArray[np.float64], left_out: float) -> NDArray[np.float64
     return kernel[cut, cut]
 
 
-def kernels(
-    psf_science: NDArray[np.floating],
-    psf_reference: NDArray[np.floating],
-    *,
-    sky_sigma_science: float,
-    sky_sigma_reference: float,
-    flux_ratio: float,
-) -> Kernels:
-    """Return ZOGY's kernels for two PSF stamps (odd edges, sum 1, may differ in size).
+def kernels(scheme: Scheme, *, sky_sigma_science: float, sky_sigma_reference: float) -> Kernels:
+    """Return the kernels of a scheme.
 
     sky_sigma_*: noise per pixel in blank sky, counts of the respective image.
-    flux_ratio: F_r / F_n, counts of a star on the reference over its counts on the science image.
     """
-    edge = max(psf_science.shape[0], psf_reference.shape[0])
+    edge = scheme.edge
     size = scipy.fft.next_fast_len(max(4 * edge, 64), real=True)
     size += size % 2
-    p_n = _on_grid(psf_science, size)
-    p_r = _on_grid(psf_reference, size)
-    var_n, var_r, f_r = sky_sigma_science**2, sky_sigma_reference**2, flux_ratio
-    den = var_n * f_r**2 * np.abs(p_r) ** 2 + var_r * np.abs(p_n) ** 2
+    p_n, v, u = (_on_grid(stamp, size) for stamp in (scheme.psf, scheme.science, scheme.reference))
+    var_n, var_r, f_r = sky_sigma_science**2, sky_sigma_reference**2, scheme.flux_ratio
+    den = var_n * np.abs(v) ** 2 + var_r * np.abs(u) ** 2
     den = np.maximum(den, 1e-14 * den.max())
     f_d = f_r / np.sqrt(var_n * f_r**2 + var_r)  # eq. 15
-    p_d = f_r * p_n * p_r / (f_d * np.sqrt(den))  # eq. 14
-    k_n = f_r**2 * np.conj(p_n) * np.abs(p_r) ** 2 / den  # eq. 27
-    k_r = f_r * np.conj(p_r) * np.abs(p_n) ** 2 / den  # eq. 30
+    p_d = v * p_n / (f_d * np.sqrt(den))  # eq. 14
+    k_n = np.conj(p_n) * np.abs(v) ** 2 / den  # eq. 27
+    k_r = np.conj(p_n) * u * np.conj(v) / den  # eq. 30
     wide = size // 2 - 1
     science = _centred(k_n, size, wide)
     reference = _centred(k_r, size, wide)

@@ -1,13 +1,14 @@
-"""ZOGY over a whole image: at once where both PSFs are constant, else in overlapping sub-images."""
+"""A scheme over a whole image: at once where it is constant, else in overlapping sub-images."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from astrid_assets.difference.kernels import Kernels
+from astrid_assets.difference.kernels import Kernels, Scheme
 from astrid_assets.difference.tiles import Filters, Span, cut_axis, filters, halo_pix
 from astrid_assets.difference.zogy import MAPS, Pair, subtract_tiles
 from astrid_resources.images import Image, PSFModel
@@ -56,30 +57,32 @@ def subtract_maps(
     science: Image,
     aligned: Image,
     *,
-    flux_ratio: float,
+    scheme_at: Callable[[float, float], Scheme],
+    order: int,
     astrometric_noise_pix: tuple[float, float],
     psf_error: float,
     sub_image_pix: int,
     unusable_science: BoolArray,
     unusable_reference: BoolArray,
 ) -> Maps:
-    """Subtract `aligned` from `science` (same grid, both with a PSF) and return every map."""
-    if science.psf is None or aligned.psf is None:
-        raise ValueError("subtract_maps needs a PSF on both images")
+    """Subtract `aligned` from `science` (same grid) and return every map.
+
+    scheme_at: the scheme at pixel (x, y). order: of its variation over the field, 0 for none.
+    """
     sigma = sky_sigma(science, unusable_science), sky_sigma(aligned, unusable_reference)
-    varies = max(science.psf.order, aligned.psf.order) > 0
-    halo = halo_pix(science.psf.centre, aligned.psf.centre)
+    varies = order > 0
+    ny, nx = science.shape
+    middle = (nx - 1) / 2, (ny - 1) / 2
+    halo = halo_pix(scheme_at(*middle))
     longest = sub_image_pix if varies else None
     rows, columns = (cut_axis(length, halo, longest=longest) for length in science.shape)
     kernels_at: dict[tuple[float, float], Kernels] = {}
 
     def made(x: float, y: float) -> Filters:
         return filters(
-            science.psf.at(x, y),  # type: ignore[union-attr]
-            aligned.psf.at(x, y),  # type: ignore[union-attr]
+            scheme_at(x, y),
             sky_sigma_science=sigma[0],
             sky_sigma_reference=sigma[1],
-            flux_ratio=flux_ratio,
             shape=(rows.length, columns.length),
             image_shape=science.shape,
         )
@@ -90,8 +93,7 @@ def subtract_maps(
         kernels_at[place] = used.kernel
         return used
 
-    ny, nx = science.shape
-    central = made((nx - 1) / 2, (ny - 1) / 2)
+    central = made(*middle)
     maps = {name: np.empty(science.shape, np.float32) for name in _MAPS}
     pair = Pair(
         science.data,
@@ -109,7 +111,6 @@ def subtract_maps(
         extra_noise=(*astrometric_noise_pix, psf_error),
     )
     if varies:
-        order = max(science.psf.order, aligned.psf.order)
         places = sorted(kernels_at)
         psf = _psf_model([kernels_at[p].psf for p in places], places, order, science.shape)
     else:

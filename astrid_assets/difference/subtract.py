@@ -17,6 +17,7 @@ from astrid_assets.difference.blank_sky import (
     blank_sky_statistics,
     blank_sky_verdict,
 )
+from astrid_assets.difference.kernels import Scheme
 from astrid_assets.difference.matching import MatchSettings, StarMatch, match_stars, on_reference
 from astrid_assets.difference.metrics import Quality, SubtractionMetrics
 from astrid_assets.difference.planes import pair_masks
@@ -99,10 +100,18 @@ def subtract_aligned(
     if coverage < settings.coverage_fraction_min:
         raise _no_overlap(coverage, settings)
     psf_error = max(match.psf_error, settings.psf_error_min)
+    psf, psf_reference = science.psf, aligned.psf
+    if psf is None or psf_reference is None:
+        raise ValueError("subtract_aligned needs a PSF on both images")
+
+    def scheme_at(x: float, y: float) -> Scheme:
+        return Scheme.zogy(psf.at(x, y), psf_reference.at(x, y), match.flux_ratio)
+
     maps = subtract_maps(
         science,
         aligned,
-        flux_ratio=match.flux_ratio,
+        scheme_at=scheme_at,
+        order=max(psf.order, psf_reference.order),
         astrometric_noise_pix=(match.astrometric_noise_x_pix, match.astrometric_noise_y_pix),
         psf_error=psf_error,
         sub_image_pix=settings.sub_image_pix,

@@ -17,7 +17,7 @@ import scipy.fft
 from numba import njit
 from numpy.typing import NDArray
 
-from astrid_assets.difference.kernels import Kernels, kernels, spectrum
+from astrid_assets.difference.kernels import Kernels, Scheme, kernels, spectrum
 from astrid_assets.imaging.threads import n_cores, over_rows
 
 _LONGEST = 640
@@ -59,12 +59,12 @@ def cut_axis(n_pix: int, halo: int, *, longest: int | None = None) -> Axis:
     return Axis(spans, halo, lengths[count])
 
 
-def halo_pix(*psf_stamps: NDArray[np.floating]) -> int:
-    """Return the reach of ZOGY's kernels: half a PSF stamp and what the division adds.
+def halo_pix(scheme: Scheme) -> int:
+    """Return the reach of a scheme's kernels: half a stamp and what the division adds.
 
     With it a 3072 x 3072 pair agrees with the transform of the whole to 0.001 sigma everywhere.
     """
-    return max(len(stamp) for stamp in psf_stamps) // 2 + _BEYOND_STAMP_PIX
+    return scheme.edge // 2 + _BEYOND_STAMP_PIX
 
 
 def fast_length(length: int) -> int:
@@ -78,7 +78,7 @@ def fast_length(length: int) -> int:
 
 @dataclass(frozen=True)
 class Filters:
-    """ZOGY's filters for one pair of PSFs on tiles of `shape` (ty, tx).
+    """The filters of one scheme on tiles of `shape` (ty, tx).
 
     weights: complex64 (ty, 6, tx // 2 + 1), what N and R, in units of their sky noise, are
     multiplied by for S_n and S_r (eq. 12), D (eq. 13; the reference's with its sign) in units of
@@ -96,38 +96,33 @@ class Filters:
 
 
 def filters(
-    psf_science: NDArray[np.floating],
-    psf_reference: NDArray[np.floating],
+    scheme: Scheme,
     *,
     sky_sigma_science: float,
     sky_sigma_reference: float,
-    flux_ratio: float,
     shape: tuple[int, int],
     image_shape: tuple[int, int],
 ) -> Filters:
-    """Return the filters of two PSF stamps (odd edges, sum 1) on tiles of `shape`."""
-    f_r, sigma_n, sigma_r = flux_ratio, sky_sigma_science, sky_sigma_reference
+    """Return the filters of a scheme on tiles of `shape`."""
+    sigma_n, sigma_r = sky_sigma_science, sky_sigma_reference
     with ThreadPoolExecutor(n_cores()) as pool:
         pending = pool.submit(
-            kernels,
-            psf_science,
-            psf_reference,
-            sky_sigma_science=sigma_n,
-            sky_sigma_reference=sigma_r,
-            flux_ratio=f_r,
+            kernels, scheme, sky_sigma_science=sigma_n, sky_sigma_reference=sigma_r
         )
         on_tile = partial(spectrum, shape=shape)
-        p_n, p_r = pool.map(on_tile, (psf_science, psf_reference))
+        p_n, v = pool.map(on_tile, (scheme.psf, scheme.science))
+        u = p_n if scheme.reference is scheme.psf else on_tile(scheme.reference)
         kernel = pending.result()
         k_n, k_r = pool.map(on_tile, (kernel.science_squared, kernel.reference_squared))
     weights = np.empty((shape[0], 6, shape[1] // 2 + 1), np.complex64)
-    parts = (p_n, p_r, k_n, k_r, f_r, sigma_n, sigma_r, kernel.f_s, weights)
+    parts = (p_n, v, u, k_n, k_r, sigma_n, sigma_r, kernel.f_s, weights)
     over_rows(lambda first, stop: _fill_weights(first, stop, *parts), shape[0])
     kept_y, kept_x = (
         _kept_inside(kernel.footprint.sum(axis=1 - axis, dtype=float), length)
         for axis, length in enumerate(image_shape)
     )
-    return Filters(kernel, weights, (kept_y, kept_x), shape, sigma_n, sigma_r, f_r)
+    kept = (kept_y, kept_x)
+    return Filters(kernel, weights, kept, shape, sigma_n, sigma_r, scheme.flux_ratio)
 
 
 def _kept_inside(footprint: NDArray[np.float64], length: int) -> NDArray[np.float32]:
@@ -143,20 +138,20 @@ def _kept_inside(footprint: NDArray[np.float64], length: int) -> NDArray[np.floa
 
 @njit(cache=True, nogil=True)
 def _fill_weights(  # type: ignore[no-untyped-def]
-    first, stop, p_n, p_r, k_n, k_r, f_r, sigma_n, sigma_r, f_s, weights
+    first, stop, p_n, v, u, k_n, k_r, sigma_n, sigma_r, f_s, weights
 ):
     var_n, var_r = sigma_n**2, sigma_r**2
-    tiny = 1e-30 * (var_n * f_r**2 + var_r)
+    tiny = 1e-30 * (var_n * abs(v[0, 0]) ** 2 + var_r * abs(u[0, 0]) ** 2)
     for y in range(first, stop):
         for x in range(p_n.shape[1]):
-            a, b = p_n[y, x], p_r[y, x]
-            power_n = a.real * a.real + a.imag * a.imag
-            power_r = b.real * b.real + b.imag * b.imag
-            inverse = 1 / (var_n * f_r**2 * power_r + var_r * power_n + tiny)
+            a, b, c = p_n[y, x].conjugate(), v[y, x], u[y, x]
+            power_b = b.real * b.real + b.imag * b.imag
+            power_c = c.real * c.real + c.imag * c.imag
+            inverse = 1 / (var_n * power_b + var_r * power_c + tiny)
             root = np.sqrt(inverse)
-            weights[y, 0, x] = a.conjugate() * (sigma_n * f_r**2 * power_r * inverse)
-            weights[y, 1, x] = b.conjugate() * (sigma_r * f_r * power_n * inverse)
-            weights[y, 2, x] = b * (sigma_n * f_r * root)
-            weights[y, 3, x] = a * (-sigma_r * root)
+            weights[y, 0, x] = a * (sigma_n * power_b * inverse)
+            weights[y, 1, x] = a * c * b.conjugate() * (sigma_r * inverse)
+            weights[y, 2, x] = b * (sigma_n * root)
+            weights[y, 3, x] = c * (-sigma_r * root)
             weights[y, 4, x] = k_n[y, x] * (var_n / f_s)
             weights[y, 5, x] = k_r[y, x] * (var_r / f_s)

@@ -15,6 +15,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from astrid_assets.difference import passes
+from astrid_assets.difference.kernels import Scheme
 from astrid_assets.difference.tiles import Axis, Filters, Span, cut_axis, filters, halo_pix
 from astrid_assets.imaging.threads import n_cores
 
@@ -107,14 +108,13 @@ def zogy(
             "noise levels and flux ratio must be > 0, got "
             f"{sky_sigma_science}, {sky_sigma_reference}, {flux_ratio}"
         )
-    halo = halo_pix(psf_science, psf_reference)
+    scheme = Scheme.zogy(psf_science, psf_reference, flux_ratio)
+    halo = halo_pix(scheme)
     rows, columns = (cut_axis(length, halo) for length in shape)
     made = filters(
-        psf_science,
-        psf_reference,
+        scheme,
         sky_sigma_science=sky_sigma_science,
         sky_sigma_reference=sky_sigma_reference,
-        flux_ratio=flux_ratio,
         shape=(rows.length, columns.length),
         image_shape=shape,
     )

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from astrid_assets.difference.forced import interpolated
-from astrid_assets.difference.kernels import kernels, spectrum
+from astrid_assets.difference.kernels import Scheme, kernels, spectrum
 from astrid_assets.difference.zogy import zogy
 from astrid_tests.difference.fixtures import add_point, moffat, noise_pair
 
@@ -46,7 +46,9 @@ def test_the_maps_are_those_of_the_paper(shape, f_r):
     scale = np.abs(s).max()
     assert np.allclose(got.score, s, atol=3e-6 * scale)
     assert np.allclose(got.score, s_n - s_r, atol=3e-6 * scale)
-    noise = kernels(pair.psf_science, pair.psf_reference, **pair.scalars).reference_noise
+    scheme = Scheme.zogy(pair.psf_science, pair.psf_reference, f_r)
+    sigmas = {name: value for name, value in pair.scalars.items() if name != "flux_ratio"}
+    noise = kernels(scheme, **sigmas).reference_noise
     assert np.allclose(got.reference_significance * noise, s_r, atol=3e-6 * scale)
     bare = zogy(*pair.arrays(), **pair.scalars, keep_score=False)
     assert bare.score is None
@@ -263,9 +265,8 @@ def test_spectrum_is_the_fft_of_the_centred_stamp(shape):
 
 
 def test_kernels_know_their_noise():
-    kernel = kernels(
-        moffat(3.0), moffat(4.0), sky_sigma_science=5.0, sky_sigma_reference=3.0, flux_ratio=2.0
-    )
+    scheme = Scheme.zogy(moffat(3.0), moffat(4.0), 2.0)
+    kernel = kernels(scheme, sky_sigma_science=5.0, sky_sigma_reference=3.0)
     assert np.hypot(kernel.science_noise, kernel.reference_noise) ** 2 == pytest.approx(
         kernel.f_s, rel=1e-6
     )
