@@ -94,10 +94,13 @@ def update_catalog(
     with database.read() as session:
         region = gather(session, night=night, tile=tile, settings=settings.association)
     _measure(store, measured, region, settings)
-    with database.lock(LOCK) as session:
+
+    def write(session: Session) -> CatalogUpdate:
         region = gather(session, night=night, tile=tile, settings=settings.association)
         _measure(store, measured, region, settings)
         return _write(session, region, measured, night=night, tile=tile, settings=settings)
+
+    return database.transaction(write, lock=LOCK)
 
 
 def _measure(

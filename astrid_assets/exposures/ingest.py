@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from astrid_assets.exposures.bytestream import STANDARD_LIMITS
 from astrid_assets.exposures.decode import STANDARD_DECODE_LIMITS, DecodeLimits, Decoder
 from astrid_assets.exposures.examine import Examined, examine, survey_of_name
@@ -109,7 +111,8 @@ class _Look:
         images = sorted(snapshot.images, key=lambda stamp: (stamp.mtime_ns, stamp.name))
         for number, stamp in enumerate(images, 1):
             log(f"[{number}/{len(images)}] {shown(stamp.name)}: {self._take(stamp)}")
-        self.deliveries.forget_all_but({shown(stamp.name) for stamp in images})
+        names = {shown(stamp.name) for stamp in images}
+        self.registry.transaction(lambda session: self.deliveries.forget_all_but(session, names))
         for known in self.registry.known_files():
             self._refresh(known)
         return self.report
@@ -144,8 +147,12 @@ class _Look:
         return self._file(stamp, taken, is_delivery=True)
 
     def _wait(self, stamp: FileStamp, why: str) -> str:
-        name = shown(stamp.name)
-        self.deliveries.put(name, stamp, DeliveryOutcome.WAITING, sha256=None, rules=None)
+        name, waiting = shown(stamp.name), DeliveryOutcome.WAITING
+        self.registry.transaction(
+            lambda session: self.deliveries.put(
+                session, name, stamp, waiting, sha256=None, rules=None
+            )
+        )
         self.report.waiting.append(WaitingFile(name, why))
         return f"waiting: {why}"
 
@@ -170,7 +177,6 @@ class _Look:
         name, sha256 = shown(stamp.name), stored.sha256
         rules = self._rules(stamp.name, sha256)
         known = self.registry.known_file(sha256)
-        outcome = DeliveryOutcome.INGESTED
         try:
             if stamp.size > self.settings.file_bytes_max:
                 raise RejectedFile(
@@ -179,21 +185,71 @@ class _Look:
                 )
             survey = survey_of_name(stamp.name, self.surveys) if known is None else None
             examined = self._examine(name, stored, survey=survey, known=known)
-            item = self._register(name, stored, examined, known)
-            if item is None:
-                self.report.known.append(name)
-                outcome = DeliveryOutcome.KNOWN if is_delivery else DeliveryOutcome.INGESTED
-                said = "known already"
-            else:
-                self.report.ingested.append(item)
-                said = f"ingested as {', '.join(item.exposures)}"
-            self._tell_partial(name, stored, examined, is_delivery=is_delivery)
+            item = self._accept(stamp, stored, examined, known, rules, is_delivery=is_delivery)
         except RejectedFile as problem:
-            outcome = DeliveryOutcome.QUARANTINED
-            self._quarantine(name, stored, problem, is_delivery=is_delivery)
-            said = f"quarantined: {problem.code}: {problem.message}"
-        self.deliveries.put(name, stamp, outcome, sha256=sha256, rules=rules)
-        return said
+            self._refuse(stamp, stored, problem, rules, is_delivery=is_delivery)
+            return f"quarantined: {problem.code}: {problem.message}"
+        if item is None:
+            self.report.known.append(name)
+            return "known already"
+        self.report.ingested.append(item)
+        return f"ingested as {', '.join(item.exposures)}"
+
+    def _accept(
+        self,
+        stamp: FileStamp,
+        stored: StoredObject,
+        examined: Examined,
+        known: Known | None,
+        rules: str,
+        *,
+        is_delivery: bool,
+    ) -> IngestedFile | None:
+        """Write a file's exposures and its delivery in one transaction; None where it was known."""
+        name = shown(stamp.name)
+        partial = _partial(examined)
+        tried: list[IngestedFile | None] = []
+
+        def write(session: Session) -> IngestedFile | None:
+            if tried and self.deliveries.is_recorded(session, name):
+                return tried[-1]
+            tried.append(self._register(session, name, stored, examined, known))
+            if partial is None:
+                self.registry.release(session, stored.sha256)
+            else:
+                self.registry.quarantine(session, name, stored, partial, is_delivery=is_delivery)
+            is_other = is_delivery and self.registry.name_of(session, stored.sha256) != name
+            outcome = DeliveryOutcome.KNOWN if is_other else DeliveryOutcome.INGESTED
+            self.deliveries.put(session, name, stamp, outcome, sha256=stored.sha256, rules=rules)
+            return tried[-1]
+
+        item = self.registry.transaction(write)
+        if partial is not None:
+            self._tell_quarantine(name, stored, partial)
+        return item
+
+    def _refuse(
+        self,
+        stamp: FileStamp,
+        stored: StoredObject,
+        problem: RejectedFile,
+        rules: str,
+        *,
+        is_delivery: bool,
+    ) -> None:
+        """Write why a file is not taken, and its delivery, in one transaction."""
+        name, refused = shown(stamp.name), DeliveryOutcome.QUARANTINED
+        tried: list[str] = []
+
+        def write(session: Session) -> None:
+            if tried and self.deliveries.is_recorded(session, name):
+                return
+            tried.append(name)
+            self.registry.quarantine(session, name, stored, problem, is_delivery=is_delivery)
+            self.deliveries.put(session, name, stamp, refused, sha256=stored.sha256, rules=rules)
+
+        self.registry.transaction(write)
+        self._tell_quarantine(name, stored, problem)
 
     def _examine(
         self,
@@ -224,10 +280,16 @@ class _Look:
             )
 
     def _register(
-        self, name: str, stored: StoredObject, examined: Examined, known: Known | None
+        self,
+        session: Session,
+        name: str,
+        stored: StoredObject,
+        examined: Examined,
+        known: Known | None,
     ) -> IngestedFile | None:
         url = (self.folder / name).absolute().as_uri()
         change = self.registry.register(
+            session,
             examined,
             stored=stored,
             file_name=name if known is None else known.file_name,
@@ -249,22 +311,7 @@ class _Look:
             known is None,
         )
 
-    def _tell_partial(
-        self, name: str, stored: StoredObject, examined: Examined, *, is_delivery: bool
-    ) -> None:
-        if not examined.rejected:
-            self.registry.release(stored.sha256)
-            return
-        text = f"taken without {len(examined.rejected)} of its images: " + "; ".join(
-            examined.rejected[:20]
-        )
-        problem = RejectedFile(text, reason=Reason.PARTLY_ACCEPTED)
-        self._quarantine(name, stored, problem, is_delivery=is_delivery)
-
-    def _quarantine(
-        self, name: str, stored: StoredObject, problem: RejectedFile, *, is_delivery: bool
-    ) -> None:
-        self.registry.quarantine(name, stored, problem, is_delivery=is_delivery)
+    def _tell_quarantine(self, name: str, stored: StoredObject, problem: RejectedFile) -> None:
         self.report.quarantined.append(
             QuarantinedEntry(name, stored.sha256, problem.code, problem.message)
         )
@@ -279,12 +326,34 @@ class _Look:
             return
         try:
             examined = self._examine(known.file_name, known.stored, survey=None, known=known)
-            item = self._register(known.file_name, known.stored, examined, known)
+            item = self.registry.transaction(
+                lambda session: self._register(
+                    session, known.file_name, known.stored, examined, known
+                )
+            )
         except RejectedFile as problem:
-            self._quarantine(known.file_name, known.stored, problem, is_delivery=False)
+            self._keep_and_tell(known, problem)
             return
         if item is not None:
             self.report.ingested.append(item)
+
+    def _keep_and_tell(self, known: Known, problem: RejectedFile) -> None:
+        self.registry.transaction(
+            lambda session: self.registry.quarantine(
+                session, known.file_name, known.stored, problem, is_delivery=False
+            )
+        )
+        self._tell_quarantine(known.file_name, known.stored, problem)
+
+
+def _partial(examined: Examined) -> RejectedFile | None:
+    """Return the problem of a file that is taken without some of its images."""
+    if not examined.rejected:
+        return None
+    text = f"taken without {len(examined.rejected)} of its images: " + "; ".join(
+        examined.rejected[:20]
+    )
+    return RejectedFile(text, reason=Reason.PARTLY_ACCEPTED)
 
 
 def read_sidecars(

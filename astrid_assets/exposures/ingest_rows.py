@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -24,7 +24,6 @@ from astrid_resources.database import (
     Observation,
     QuarantinedFile,
     Survey,
-    take_lock,
     upsert,
 )
 from astrid_resources.identity import plain_json, row_id
@@ -34,6 +33,7 @@ SAME_EXPOSURE_S = 1.0
 """New content under another file name is a new version only where its time agrees this well."""
 
 _LOCK = "ingest"
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,18 @@ class Change:
 
 
 class Registry:
-    """Observations and quarantined files."""
+    """Observations and quarantined files.
+
+    What writes takes the session of a file's transaction, which holds the lock of ingest.
+    """
 
     def __init__(self, database: Database, *, now: datetime) -> None:
         self._database = database
         self._now = now
+
+    def transaction(self, work: Callable[[Session], Result]) -> Result:
+        """Return what `work` returns, done in one transaction, alone among all who ingest."""
+        return self._database.transaction(work, lock=_LOCK)
 
     def known_file(self, sha256: str) -> Known | None:
         """Return the registered file with this content, if there is one."""
@@ -95,43 +102,54 @@ class Registry:
             return list(found.values())
 
     def register(
-        self, examined: Examined, *, stored: StoredObject, file_name: str, fits_url: str | None
+        self,
+        session: Session,
+        examined: Examined,
+        *,
+        stored: StoredObject,
+        file_name: str,
+        fits_url: str | None,
     ) -> Change | None:
         """Write the exposures of a file; None where the database said the same already.
 
         New content of an exposure makes older content of it not current. Raises RejectedFile
         (id_conflict) where another exposure has the same observation id and detector.
         """
-        with self._database.session() as session:
-            take_lock(session, _LOCK)
-            survey_id = _write_survey(session, examined.survey)
-            before = {
-                row.id: row
-                for row in session.scalars(
-                    sa.select(Observation).where(Observation.content_sha256 == stored.sha256)
-                )
+        survey_id = _write_survey(session, examined.survey)
+        before = {
+            row.id: row
+            for row in session.scalars(
+                sa.select(Observation).where(Observation.content_sha256 == stored.sha256)
+            )
+        }
+        for row in before.values():  # another ingest may have been first
+            file_name, fits_url = row.file_name, row.fits_url
+        places = {key: (row.night, row.tile, row.is_current) for key, row in before.items()}
+        is_current = not before or any(row.is_current for row in before.values())
+        rows = [
+            {
+                **_observation_row(exposure, survey_id, stored, examined.row.digest),
+                "file_name": file_name,
+                "fits_url": fits_url,
+                "is_current": is_current,
             }
-            places = {key: (row.night, row.tile, row.is_current) for key, row in before.items()}
-            is_current = not before or any(row.is_current for row in before.values())
-            rows = [
-                {
-                    **_observation_row(exposure, survey_id, stored, examined.row.digest),
-                    "file_name": file_name,
-                    "fits_url": fits_url,
-                    "is_current": is_current,
-                }
-                for exposure in examined.exposures
-            ]
-            session.expunge_all()
-            others = self._others(session, rows) if is_current else []
-            retired = [*others, *(key for key in before if key not in {row["id"] for row in rows})]
-            touched = {(row["night"], row["tile"]) for row in rows}
-            touched |= {places[key][:2] for key in before}
-            touched |= _retire(session, retired)
-            written = upsert(session, Observation, rows)
-            if not written.inserted + written.updated:
-                return None
-            return Change(tuple(sorted(touched)), len(others))
+            for exposure in examined.exposures
+        ]
+        session.expunge_all()
+        others = self._others(session, rows) if is_current else []
+        retired = [*others, *(key for key in before if key not in {row["id"] for row in rows})]
+        touched = {(row["night"], row["tile"]) for row in rows}
+        touched |= {places[key][:2] for key in before}
+        touched |= _retire(session, retired)
+        written = upsert(session, Observation, rows)
+        if not written.inserted + written.updated:
+            return None
+        return Change(tuple(sorted(touched)), len(others))
+
+    def name_of(self, session: Session, sha256: str) -> str | None:
+        """Return the name under which a content was registered."""
+        query = sa.select(Observation.file_name).where(Observation.content_sha256 == sha256)
+        return session.scalars(query.limit(1)).first()
 
     def _others(self, session: Session, rows: Sequence[dict[str, Any]]) -> list[UUID]:
         out = []
@@ -158,32 +176,35 @@ class Registry:
         return out
 
     def quarantine(
-        self, name: str, stored: StoredObject, problem: RejectedFile, *, is_delivery: bool
+        self,
+        session: Session,
+        name: str,
+        stored: StoredObject,
+        problem: RejectedFile,
+        *,
+        is_delivery: bool,
     ) -> None:
         """Write why a file is not taken; the same content delivered again is counted."""
         key = row_id("quarantined_files", stored.sha256)
-        with self._database.session() as session:
-            take_lock(session, _LOCK)
-            old = session.get(QuarantinedFile, key)
-            row = {
-                "id": key,
-                "sha256": stored.sha256,
-                "name": old.name if old else name,
-                "size": stored.size,
-                "reason_code": problem.code,
-                "reason": problem.message,
-                "stored_path": stored.key or None,
-                "first_seen": old.first_seen if old else self._now,
-                "last_seen": self._now if is_delivery or not old else old.last_seen,
-                "n_deliveries": (old.n_deliveries if old else 0) + (is_delivery or not old),
-            }
-            session.expunge_all()
-            upsert(session, QuarantinedFile, [row])
+        old = session.get(QuarantinedFile, key)
+        row = {
+            "id": key,
+            "sha256": stored.sha256,
+            "name": old.name if old else name,
+            "size": stored.size,
+            "reason_code": problem.code,
+            "reason": problem.message,
+            "stored_path": stored.key or None,
+            "first_seen": old.first_seen if old else self._now,
+            "last_seen": self._now if is_delivery or not old else old.last_seen,
+            "n_deliveries": (old.n_deliveries if old else 0) + (is_delivery or not old),
+        }
+        session.expunge_all()
+        upsert(session, QuarantinedFile, [row])
 
-    def release(self, sha256: str) -> None:
+    def release(self, session: Session, sha256: str) -> None:
         """Forget that a file was in quarantine: it was taken after all."""
-        with self._database.session() as session:
-            session.execute(sa.delete(QuarantinedFile).where(QuarantinedFile.sha256 == sha256))
+        session.execute(sa.delete(QuarantinedFile).where(QuarantinedFile.sha256 == sha256))
 
 
 def _retire(session: Session, ids: Sequence[UUID]) -> set[tuple[date, str]]:
@@ -264,7 +285,6 @@ class Deliveries:
     """What is known of the files that lie in one drop folder."""
 
     def __init__(self, database: Database, *, folder: str, now: datetime) -> None:
-        self._database = database
         self._folder = folder
         self._now = now
         query = sa.select(DeliveredFile).where(DeliveredFile.folder == folder)
@@ -287,6 +307,7 @@ class Deliveries:
 
     def put(
         self,
+        session: Session,
         name: str,
         stamp: FileStamp,
         outcome: DeliveryOutcome,
@@ -304,15 +325,16 @@ class Deliveries:
             return
         key = row_id("delivered_files", self._folder, name)
         row = {"id": key, "folder": self._folder, "name": name, **asdict(new)}
-        with self._database.session() as session:
-            upsert(session, DeliveredFile, [row])
-        self._seen[name] = new
+        upsert(session, DeliveredFile, [row])
 
-    def forget_all_but(self, names: Set[str]) -> None:
+    def is_recorded(self, session: Session, name: str) -> bool:
+        """Return whether this very look has recorded the file already."""
+        key = row_id("delivered_files", self._folder, name)
+        query = sa.select(DeliveredFile.seen_at).where(DeliveredFile.id == key)
+        return session.scalar(query) == self._now
+
+    def forget_all_but(self, session: Session, names: Set[str]) -> None:
         """Delete the rows of files that left the folder; what they became is kept elsewhere."""
-        gone = sorted(set(self._seen) - names)
-        if gone:
-            with self._database.session() as session:
-                for name in gone:
-                    key = row_id("delivered_files", self._folder, name)
-                    session.execute(sa.delete(DeliveredFile).where(DeliveredFile.id == key))
+        for name in sorted(set(self._seen) - names):
+            key = row_id("delivered_files", self._folder, name)
+            session.execute(sa.delete(DeliveredFile).where(DeliveredFile.id == key))

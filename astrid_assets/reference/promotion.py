@@ -44,18 +44,21 @@ def promote(database: Database) -> tuple[TileReferences, ...]:
 
     Running it again changes nothing.
     """
-    with database.lock("promotion") as session:
-        newest: dict[tuple[str, UUID, str], ReferenceImage] = {}
-        for row in _passing(session):
-            newest[(row.tile, row.survey_id, row.filter_band)] = row
-        chosen = {row.id for row in newest.values()}
-        for row in session.scalars(sa.select(ReferenceImage).where(ReferenceImage.is_current)):
-            if row.id not in chosen:
-                row.is_current = False
-        for row in newest.values():
-            if not row.is_current:
-                row.is_current, row.promoted_at = True, utc_now()
-        return _by_tile(newest.values())
+    return database.transaction(_promote, lock="promotion")
+
+
+def _promote(session: Session) -> tuple[TileReferences, ...]:
+    newest: dict[tuple[str, UUID, str], ReferenceImage] = {}
+    for row in _passing(session):
+        newest[(row.tile, row.survey_id, row.filter_band)] = row
+    chosen = {row.id for row in newest.values()}
+    for row in session.scalars(sa.select(ReferenceImage).where(ReferenceImage.is_current)):
+        if row.id not in chosen:
+            row.is_current = False
+    for row in newest.values():
+        if not row.is_current:
+            row.is_current, row.promoted_at = True, utc_now()
+    return _by_tile(newest.values())
 
 
 def current_reference(

@@ -57,6 +57,7 @@ from astrid_resources.database.replace import Replacement, load_partition, repla
 from astrid_resources.database.rows import Upserted, upsert
 from astrid_resources.database.storage import ProductInput, ProductRow
 from astrid_resources.database.system import AuditEntry, JobStatus, ProcessingJob, SystemConfig
+from astrid_resources.database.transient import Patience, is_transient
 
 __all__ = [
     "Alert",
@@ -87,6 +88,7 @@ __all__ = [
     "ModelType",
     "NameKind",
     "Observation",
+    "Patience",
     "PreprocessRun",
     "ProcessingJob",
     "ProductInput",
@@ -107,6 +109,7 @@ __all__ = [
     "cone_search",
     "healpix29",
     "healpix29_array",
+    "is_transient",
     "load_partition",
     "replace_partition",
     "take_lock",

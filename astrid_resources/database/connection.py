@@ -4,22 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy.orm import Session
 
 from astrid_resources.database import views as _views  # noqa: F401  (views belong to the schema)
+from astrid_resources.database.transient import Patience, connected, repeated
 from astrid_resources.identity import canonical_json, plain
 
 BUSY_TIMEOUT_S = 30.0
+POOL_SIZE, POOL_OVERFLOW = 4, 8
+"""Connections that one process keeps, and how many more it may open for a while."""
+
+_POSTGRESQL = {
+    "connect_timeout": 10,
+    "application_name": "astrid",
+    # A server or a network that vanished is noticed within two minutes, by both sides: a lock
+    # whose holder's machine died is given back.
+    "keepalives": 1,
+    "keepalives_idle": 60,
+    "keepalives_interval": 10,
+    "keepalives_count": 6,
+    "options": "-c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6",
+}
 _BEGIN = "astrid_begin"
 _MIGRATIONS = Path(__file__).parent / "migrations"
+
+Result = TypeVar("Result")
 
 
 class SchemaError(RuntimeError):
@@ -30,12 +47,16 @@ class Database:
     """One database by its URL; safe to use from several threads and processes at once.
 
     `sqlite:///FILE` (write-ahead log, foreign keys on, writers begin immediately and wait up to
-    30 s for each other) or `postgresql://…` (psycopg2). The password never appears in its repr.
+    30 s for each other) or `postgresql://…` (psycopg2; pooled connections, proven before use; a
+    server that is away is waited for). The password never appears in its repr.
+    patience: how long, and how often a transaction is repeated.
     """
 
-    def __init__(self, url: str | SecretStr) -> None:
+    def __init__(self, url: str | SecretStr, *, patience: Patience | None = None) -> None:
         text = url.get_secret_value() if isinstance(url, SecretStr) else url
         self._url = _settled_url(text)
+        self._patience = patience or Patience()
+        self._n_repeated = 0
 
     def __repr__(self) -> str:
         return f"Database({self._url.render_as_string(hide_password=True)!r})"
@@ -56,19 +77,32 @@ class Database:
             options["connect_args"] = {"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}
         else:
             options["pool_pre_ping"] = True
+            options["pool_size"], options["max_overflow"] = POOL_SIZE, POOL_OVERFLOW
+            options["connect_args"] = {
+                name: value for name, value in _POSTGRESQL.items() if name not in self._url.query
+            }
+            options["executemany_mode"] = "values_plus_batch"
         engine = sa.create_engine(self._url, **options)
         sa.event.listen(engine, "before_cursor_execute", _settle_parameters, retval=True)
         if self.is_sqlite:
             sa.event.listen(engine, "connect", _prepare_sqlite)
             sa.event.listen(engine, "begin", _begin_sqlite)
+        else:
+            sa.event.listen(engine, "do_connect", self._connect)
         return engine
+
+    @property
+    def n_repeated(self) -> int:
+        """How many transactions had to be repeated since this was made."""
+        return self._n_repeated
 
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Yield a session whose one transaction is committed at the end, rolled back on error.
 
         On SQLite it holds the write lock from its first statement: keep it short, and compute
-        outside. Objects stay usable after the commit.
+        outside. Objects stay usable after the commit. A lost connection is an error: what can be
+        repeated is better given to `transaction`.
         """
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
@@ -92,6 +126,23 @@ class Database:
         with self.session() as session:
             take_lock(session, name)
             yield session
+
+    def transaction(self, work: Callable[[Session], Result], *, lock: str | None = None) -> Result:
+        """Return what `work` returns, done in one transaction, alone with the lock of that name.
+
+        It is repeated where the connection was lost, or another transaction won: `work` must lead
+        to the same rows when it finds that an earlier try was committed and the answer lost.
+        """
+
+        def once() -> Result:
+            with self.session() as session:
+                if lock is not None:
+                    take_lock(session, lock)
+                return work(session)
+
+        result, n_repeated = repeated(once, self._patience)
+        self._n_repeated += n_repeated
+        return result
 
     def upgrade(self) -> None:
         """Bring the schema up to date; does nothing, and takes no lock, where it already is."""
@@ -123,6 +174,14 @@ class Database:
     def dispose(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+    def _connect(self, dialect: Any, record: object, arguments: Any, options: Any) -> Any:
+        del record
+        return connected(
+            lambda: dialect.connect(*arguments, **options),
+            self._patience,
+            refused=dialect.loaded_dbapi.OperationalError,
+        )
 
     def _alembic(self) -> Any:
         from alembic.config import Config

@@ -87,23 +87,24 @@ def repair(database: Database, store: ObjectStore, found: Verification) -> Repai
     for problem in found.problems:
         if problem.kind in _TO_QUARANTINE and store.exists(problem.subject):
             quarantined.append(store.quarantine(problem.subject))
+    return database.transaction(lambda session: _withdraw(session, found, tuple(quarantined)))
+
+
+def _withdraw(session: Session, found: Verification, quarantined: tuple[str, ...]) -> Repair:
     sources = {entry for problem in found.problems for entry in problem.source_row_ids}
-    with database.session() as session:
-        rows = list(_rows(session, _recomputable(found.problems)))
-        for asset in sorted({row.asset for row in rows}):
-            take_lock(session, f"replace:{asset}")
-        n_withdrawn = 0
-        for row in rows:
-            if row.withdrawn_at is None:
-                n_withdrawn += 1
-                row.is_current, row.withdrawn_at = False, utc_now()
-        reruns = {Rerun.of(row.asset, row.night, row.tile) for row in rows}
-        redeliveries = set(_redeliveries(session, sources))
-        for some in chunks(sorted(item.sha256 for item in redeliveries if item.sha256)):
-            session.execute(sa.delete(DeliveredFile).where(DeliveredFile.sha256.in_(some)))
-    return Repair(
-        tuple(quarantined), n_withdrawn, tuple(sorted(reruns)), tuple(sorted(redeliveries))
-    )
+    rows = list(_rows(session, _recomputable(found.problems)))
+    for asset in sorted({row.asset for row in rows}):
+        take_lock(session, f"replace:{asset}")
+    n_withdrawn = 0
+    for row in rows:
+        if row.withdrawn_at is None:
+            n_withdrawn += 1
+            row.is_current, row.withdrawn_at = False, utc_now()
+    reruns = {Rerun.of(row.asset, row.night, row.tile) for row in rows}
+    redeliveries = set(_redeliveries(session, sources))
+    for some in chunks(sorted(item.sha256 for item in redeliveries if item.sha256)):
+        session.execute(sa.delete(DeliveredFile).where(DeliveredFile.sha256.in_(some)))
+    return Repair(quarantined, n_withdrawn, tuple(sorted(reruns)), tuple(sorted(redeliveries)))
 
 
 def _recomputable(problems: Iterable[Problem]) -> set[uuid.UUID]:

@@ -40,10 +40,12 @@ class ProductsIOManager(dg.ConfigurableIOManager):
                         f"{asset} names object {item.key} ({role}) that is not in the store: "
                         f"objects are stored before the commit"
                     )
-        with self.database.database.session() as session:
-            done = replace_partition(
+        database = self.database.database
+        done = database.transaction(
+            lambda session: replace_partition(
                 session, asset=asset, night=obj.night, tile=obj.tile, products=obj.products
             )
+        )
         context.add_output_metadata(
             {
                 "products": len(obj.products),
@@ -53,6 +55,7 @@ class ProductsIOManager(dg.ConfigurableIOManager):
                 "rows_unchanged": done.unchanged,
                 "rows_deleted": done.deleted,
                 "rows_superseded": done.superseded,
+                "transactions_repeated": database.n_repeated,
             }
         )
 
