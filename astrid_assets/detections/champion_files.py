@@ -1,13 +1,14 @@
-"""The form of a champion: a folder with `champion.json`, `model.onnx` and `model.keras`.
+"""The form of a champion: `champion.json` and the files it names, `model.onnx` and `model.keras`.
 
-Reading and verifying only; scoring stands in `scoring.py`, writing in `training/export.py`.
+Reading and verifying only, from a folder or from wherever a reader finds the files; scoring stands
+in `scoring.py`, writing in `training/export.py`, the registry in `model_store.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ RECORD_FILE = "champion.json"
 ONNX_FILE = "model.onnx"
 KERAS_FILE = "model.keras"
 SHIPPED_FOLDER = Path(__file__).parent / "champion"
+
+Read = Callable[[str, str | None], bytes]
+"""Returns a file's bytes by its name and the sha256 that the record gives (None: the record's)."""
 
 
 class ModelMissingError(KnownFailure):
@@ -80,51 +84,48 @@ class Champion:
         return sha256_bytes(json.dumps([self.sha256, read_with], sort_keys=True).encode())
 
 
-def _read(folder: Path, name: str) -> bytes:
-    path = folder / name
-    if not path.is_file():
-        raise ModelMissingError(
-            f"the champion's file {name} is not in {folder}: reinstall the package or rebuild it "
-            "with python -m astrid_assets.training",
-            file=name,
-        )
-    return path.read_bytes()
-
-
 def load_champion(folder: Path | None = None) -> Champion:
     """Return the champion in `folder` (by default the shipped one), every file verified.
 
     Raises ModelMissingError, ModelAlteredError or ModelUntrainedError; there is no fall-back.
     """
     folder = folder or SHIPPED_FOLDER
-    try:
-        record = json.loads(_read(folder, RECORD_FILE))
-    except ValueError as error:
-        raise ModelAlteredError(f"{folder / RECORD_FILE} is not JSON: {error}") from error
-    if not isinstance(record, dict) or record.get("record_sha256") != record_sha256(record):
-        raise ModelAlteredError(
-            f"{folder / RECORD_FILE} does not match its own record_sha256: a figure was altered"
-        )
-    onnx = _read(folder, ONNX_FILE)
-    for name, content in ((ONNX_FILE, onnx), (KERAS_FILE, _read(folder, KERAS_FILE))):
-        found, expected = sha256_bytes(content), record["files"].get(name)
-        if found != expected:
+
+    def read(name: str, sha256: str | None) -> bytes:
+        del sha256
+        path = folder / name
+        if not path.is_file():
+            raise ModelMissingError(
+                f"the champion's file {name} is not in {folder}: reinstall the package or rebuild "
+                "it with python -m astrid_assets.training",
+                file=name,
+            )
+        return path.read_bytes()
+
+    return read_champion(read, where=str(folder))
+
+
+def read_champion(read: Read, *, where: str) -> Champion:
+    """Return the champion whose record and files `read` finds, every file verified.
+
+    where: the place, for messages. Raises ModelAlteredError or ModelUntrainedError, and what
+    `read` raises where a file is missing.
+    """
+    record = _record(read(RECORD_FILE, None), where=where)
+    files = record["files"]
+    content = {name: read(name, files.get(name)) for name in (ONNX_FILE, KERAS_FILE)}
+    for name, found in ((name, sha256_bytes(body)) for name, body in content.items()):
+        if found != files.get(name):
             raise ModelAlteredError(
-                f"{name} has sha256 {found}, the record says {expected}: it was altered or is "
-                "incomplete; reinstall the package or rebuild it",
-                file=name, found=found, expected=expected,
+                f"{name} in {where} has sha256 {found}, the record says {files.get(name)}: it was "
+                "altered or is incomplete; reinstall the package, rebuild it, or take another "
+                "model into use (`astrid models rollback`)",
+                file=name, found=found, expected=files.get(name),
             )  # fmt: skip
-    steps = record["training"].get("n_steps", 0)
-    if not steps or not record.get("evaluation", {}).get("n_real"):
-        raise ModelUntrainedError(
-            f"the model in {folder} was trained for {steps} steps and has no evaluation: an "
-            "untrained model is never used",
-            n_steps=steps,
-        )
     return Champion(
         name=record["name"],
         version=record["version"],
-        sha256=record["files"][ONNX_FILE],
+        sha256=files[ONNX_FILE],
         weights_sha256=record["weights_sha256"],
         threshold=record["threshold"],
         trailed_threshold=record["trailed_threshold"],
@@ -133,5 +134,24 @@ def load_champion(folder: Path | None = None) -> Champion:
         prior_real=record["prior_real"],
         cutouts=CutoutSettings(**record["cutouts"]),
         record=record,
-        onnx=onnx,
+        onnx=content[ONNX_FILE],
     )
+
+
+def _record(content: bytes, *, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(content)
+    except ValueError as error:
+        raise ModelAlteredError(f"{RECORD_FILE} in {where} is not JSON: {error}") from error
+    if not isinstance(record, dict) or record.get("record_sha256") != record_sha256(record):
+        raise ModelAlteredError(
+            f"{RECORD_FILE} in {where} does not match its own record_sha256: a figure was altered"
+        )
+    steps = record["training"].get("n_steps", 0)
+    if not steps or not record.get("evaluation", {}).get("n_real"):
+        raise ModelUntrainedError(
+            f"the model in {where} was trained for {steps} steps and has no evaluation: an "
+            "untrained model is never used",
+            n_steps=steps,
+        )
+    return record

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from astrid_assets.detections.champion_files import Champion
 from astrid_assets.training import network
 from astrid_assets.training.dataset import DatasetSettings, summary
+from astrid_assets.training.drift_reference import drift_reference
 from astrid_assets.training.evaluate import (
     EvaluationSettings,
     Sample,
@@ -53,10 +54,12 @@ class Evaluated:
     The threshold loses the declared share of those sources that the rules leave to the model
     (negative ones count as if they were positive).
     calibration: threshold, trailed_threshold, temperature, offset, prior_real.
+    drift_reference: what the candidates of a night are held against.
     """
 
     calibration: Mapping[str, float]
     figures: Mapping[str, Any]
+    drift_reference: Mapping[str, Any]
 
 
 def sample_of(samples: TrainingSet) -> Sample:
@@ -135,6 +138,7 @@ def evaluate_model(fitted: Fitted, samples: TrainingSet, settings: ChampionSetti
             "prior_real": prior,
         },
         figures,
+        drift_reference(samples, test, probability, prior_real=prior),
     )
 
 
@@ -214,4 +218,5 @@ def write_model(
             "skipped_fields": dict(skipped),
         },
         evaluation=evaluated.figures,
+        drift_reference=evaluated.drift_reference,
     )

@@ -51,11 +51,14 @@ def write_champion(
     calibration: Mapping[str, float],
     training: Mapping[str, Any],
     evaluation: Mapping[str, Any],
+    drift_reference: Mapping[str, Any],
 ) -> Champion:
     """Write `champion.json`, `model.onnx` and `model.keras` into `folder`; return the champion.
 
     check_cutouts: (n, s, s, 3) on which Keras, ONNX and the reloaded `.keras` file must agree to
     1e-5. calibration: threshold, trailed_threshold, temperature, offset, prior_real.
+    drift_reference: `reference_quantiles` of the candidates it learnt from. The version gets the
+    beginning of the file's hash, so that no two models share one.
     Raises ExportDisagreesError where they do not agree.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +76,7 @@ def write_champion(
     (folder / ONNX_FILE).write_bytes(onnx)
     record = {
         "name": name,
-        "version": version,
+        "version": f"{version}-{sha256_bytes(onnx)[:8]}",
         "files": {
             ONNX_FILE: sha256_bytes(onnx),
             KERAS_FILE: sha256_bytes(keras_file.read_bytes()),
@@ -85,6 +88,7 @@ def write_champion(
         **calibration,
         "training": dict(training),
         "evaluation": dict(evaluation),
+        "drift_reference": dict(drift_reference),
     }
     record = json.loads(json.dumps(record, allow_nan=False))
     record["record_sha256"] = record_sha256(record)

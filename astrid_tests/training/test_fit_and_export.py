@@ -46,6 +46,7 @@ def _write(folder: Path, fitted: Fitted, samples: TrainingSet, **changes: object
         "calibration": CALIBRATION,
         "training": {"n_steps": fitted.n_steps},
         "evaluation": {"n_real": 10},
+        "drift_reference": {},
     } | changes
     return write_champion(folder, fitted.model, **arguments)
 
