@@ -19,7 +19,7 @@ from astrid_resources.images import KnownFailure, NoWork
 from astrid_resources.products import PartitionProducts
 
 SETTINGS = SubtractionSettings()
-CODE = StageCode("difference_images", "2", asdict(SETTINGS))
+CODE = StageCode("difference_images", "3", asdict(SETTINGS))
 SHOWN = (
     "score_median",
     "score_std",
@@ -31,6 +31,7 @@ SHOWN = (
     "residual_power_ratio",
     "coverage_fraction",
     "limiting_flux_5sigma",
+    "wcs_correction_arcsec",
 )
 
 

@@ -21,6 +21,8 @@ class SubtractionMetrics:
     of a PSF flux; both science counts. limiting_mag_5sigma: None without a zero point.
     sky_sigma_*: noise per pixel of each input, its own counts.
     fwhm_*_pix: of science, reference (on the science grid) and difference PSF.
+    wcs_correction_arcsec: how far the exposure's WCS was off at its centre and was corrected by the
+    reference's stars (0: it stays), wcs_correction_reason: that in words.
     """
 
     score_median: float | None
@@ -50,6 +52,8 @@ class SubtractionMetrics:
     fwhm_reference_pix: float
     fwhm_difference_pix: float
     n_sub_images: int
+    wcs_correction_arcsec: float = 0.0
+    wcs_correction_reason: str = ""
 
 
 @dataclass(frozen=True)

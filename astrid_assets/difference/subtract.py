@@ -22,6 +22,11 @@ from astrid_assets.difference.matching import MatchSettings, StarMatch, match_st
 from astrid_assets.difference.metrics import Quality, SubtractionMetrics
 from astrid_assets.difference.planes import pair_masks
 from astrid_assets.difference.sub_images import subtract_maps
+from astrid_assets.difference.wcs_rescue import (
+    WCSCorrection,
+    WCSRescueSettings,
+    corrected_by_stars,
+)
 from astrid_assets.imaging.resample import resample
 from astrid_resources.images import (
     DifferenceImage,
@@ -50,6 +55,7 @@ class SubtractionSettings:
     psf_error_min: float = 0.005
     coverage_fraction_min: float = 0.02
     n_independent_for_scaling: int = 200
+    wcs: WCSRescueSettings = field(default_factory=WCSRescueSettings)
     matching: MatchSettings = field(default_factory=MatchSettings)
     blank_sky: BlankSkySettings = field(default_factory=BlankSkySettings)
 
@@ -69,12 +75,14 @@ def subtract(
 ) -> Subtraction:
     """Subtract `reference` (on its own grid) from `science`; both need a PSF.
 
-    Fluxes are science counts. Raises NoOverlapError where too little is covered and
-    TooFewMatchesError where too few common stars align the pair.
+    Fluxes are science counts. A WCS that the reference's stars show to be off is corrected first.
+    Raises NoOverlapError where too little is covered, WCSContradictedError where the stars do not
+    lie where the WCS says, and TooFewMatchesError where too few common stars align the pair.
     """
     settings = settings or SubtractionSettings()
     if science.psf is None or reference.psf is None:
         raise ValueError("subtract needs a PSF on both images")
+    science, correction = corrected_by_stars(science, reference, settings=settings.wcs)
     _require_overlap(science, reference, settings)
     match = match_stars(science, reference, settings=settings.matching)
     aligned = resample(
@@ -83,7 +91,7 @@ def subtract(
         shape=science.shape,
         shift_pix=(match.shift_x_pix, match.shift_y_pix),
     )
-    return subtract_aligned(science, aligned, match, settings=settings)
+    return subtract_aligned(science, aligned, match, correction=correction, settings=settings)
 
 
 def subtract_aligned(
@@ -91,10 +99,14 @@ def subtract_aligned(
     aligned: Image,
     match: StarMatch,
     *,
+    correction: WCSCorrection | None = None,
     settings: SubtractionSettings | None = None,
 ) -> Subtraction:
-    """Subtract a reference that already lies on the science grid, aligned as `match` says."""
-    settings = settings or SubtractionSettings()
+    """Subtract a reference that already lies on the science grid, aligned as `match` says.
+
+    correction: what was done to the science image's WCS before.
+    """
+    settings, correction = settings or SubtractionSettings(), correction or WCSCorrection()
     masks = pair_masks(science.mask, aligned.mask)
     coverage = masks.n_covered / max(masks.n_usable_science, 1)
     if coverage < settings.coverage_fraction_min:
@@ -179,11 +191,17 @@ def subtract_aligned(
         fwhm_reference_pix=aligned.psf.fwhm_pix,  # type: ignore[union-attr]
         fwhm_difference_pix=fwhm,
         n_sub_images=maps.n_sub_images,
+        wcs_correction_arcsec=correction.arcsec,
+        wcs_correction_reason=correction.reason,
     )
     verdict, reasons = blank_sky_verdict(
         sky, is_resampled=is_resampled, settings=settings.blank_sky
     )
-    quality = Quality(True, (), reasons) if verdict is None else Quality(verdict, reasons)
+    told = (correction.reason,) if correction.reason else ()
+    if verdict is None:
+        quality = Quality(True, (), (*reasons, *told))
+    else:
+        quality = Quality(verdict, reasons, told)
     return Subtraction(difference, aligned, metrics, quality)
 
 

@@ -14,6 +14,8 @@ from astrid_resources.images import KnownFailure
 
 _SAME_GRID_PIX = 1e-4
 _EDGE_POINTS = 9
+AREA_RATIO_MAX = 4.0
+"""The largest coadd in units of all its inputs' pixels: a greater one has an input that is off."""
 
 
 class CoaddTooLargeError(KnownFailure):
@@ -43,7 +45,8 @@ def output_grid(
 
     Where all inputs are on the anchor's own grid it is that grid, so that nothing is
     interpolated. A distorted anchor is replaced by its tangent plane, since a distortion
-    polynomial means nothing outside its own detector. Raises CoaddTooLargeError above `mpix_max`.
+    polynomial means nothing outside its own detector. Raises CoaddTooLargeError above `mpix_max`
+    and above AREA_RATIO_MAX times the inputs' own pixels.
     """
     if all(_is_same_grid(anchor, other) for other in footprints):
         return anchor
@@ -62,6 +65,15 @@ def output_grid(
             f"{mpix_max:g} Mpix: choose inputs that overlap, or smaller tiles",
             shape=shape,
             mpix_max=mpix_max,
+        )
+    n_given = sum(ny * nx for ny, nx in (other.shape for other in footprints))
+    if shape[0] * shape[1] > AREA_RATIO_MAX * n_given:
+        raise CoaddTooLargeError(
+            f"the union of the inputs is {shape[1]} x {shape[0]} pixels, more than "
+            f"{AREA_RATIO_MAX:g} times what all {len(footprints)} inputs have: the WCS of one of "
+            "them is wrong, or they hardly overlap",
+            shape=shape,
+            area_ratio_max=AREA_RATIO_MAX,
         )
     wcs.wcs.crpix = wcs.wcs.crpix - [x0, y0]
     wcs.pixel_shape = (shape[1], shape[0])

@@ -8,6 +8,7 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.stats import poisson
 
 from astrid_assets.imaging.resample import world_to_pixel
 from astrid_resources.images import KnownFailure
@@ -33,6 +34,8 @@ class RelativeSettings:
     shift_significance, shift_min_pix: a shift is applied where it exceeds so many of its standard
         errors and this length; below, the pixels stay where they are.
     flux_ratio_min, flux_ratio_max: allowed flux scale (thick cloud is left out).
+    agreement_pix, chance_max: stars within this of the common shift agree; the greatest probability
+        that so many of unrelated stars do (a WCS that is off meets unrelated stars).
     """
 
     match_radius_arcsec: float = 2.0
@@ -44,6 +47,8 @@ class RelativeSettings:
     shift_min_pix: float = 0.02
     flux_ratio_min: float = 0.2
     flux_ratio_max: float = 5.0
+    agreement_pix: float = 1.0
+    chance_max: float = 1e-4
 
 
 DEFAULTS = RelativeSettings()
@@ -93,9 +98,8 @@ def relate(
     """Return shift and flux ratio of `stars` against `anchor`; TooFewCommonStarsError."""
     ra, dec = anchor.wcs.all_pix2world(anchor.x, anchor.y, 0)
     u, v = world_to_pixel(stars.wcs, np.asarray(ra), np.asarray(dec))
-    mine, theirs = _mutual_nearest(
-        stars, u, v, radius_pix=settings.match_radius_arcsec / pixel_scale_arcsec
-    )
+    radius_pix = settings.match_radius_arcsec / pixel_scale_arcsec
+    mine, theirs = _mutual_nearest(stars, u, v, radius_pix=radius_pix)
     positive = (stars.flux[mine] > 0) & (anchor.flux[theirs] > 0)
     mine, theirs = mine[positive], theirs[positive]
     if len(mine) < settings.n_stars_min:
@@ -109,8 +113,11 @@ def relate(
         + anchor.position_error[theirs] ** 2
         + settings.position_floor_pix**2
     )
-    dx = _clipped_mean(stars.x[mine] - u[theirs], error, settings.clip_sigma)
-    dy = _clipped_mean(stars.y[mine] - v[theirs], error, settings.clip_sigma)
+    off_x, off_y = stars.x[mine] - u[theirs], stars.y[mine] - v[theirs]
+    crowding = len(stars.x) * _density(u, v)
+    _require_agreement(off_x, off_y, radius_pix, crowding, settings)
+    dx = _clipped_mean(off_x, error, settings.clip_sigma)
+    dy = _clipped_mean(off_y, error, settings.clip_sigma)
     log_ratio = np.log(stars.flux[mine] / anchor.flux[theirs])
     relative_error = np.sqrt(
         (stars.flux_error[mine] / stars.flux[mine]) ** 2
@@ -128,6 +135,36 @@ def relate(
         n_stars=len(mine),
         is_shifted=length > max(settings.shift_min_pix, settings.shift_significance * length_error),
     )
+
+
+def _require_agreement(
+    off_x: Floats, off_y: Floats, radius_pix: float, crowding: float, settings: RelativeSettings
+) -> None:
+    """Raise TooFewCommonStarsError where the shifts agree no better than those of other stars.
+
+    Shifts of unrelated stars are spread over the matching circle, or, in a dense field, over the
+    distance of neighbours; every shift in the circle counts as one trial. crowding: neighbours per
+    square pixel that all stars have together.
+    """
+    shifts = np.column_stack([off_x, off_y])
+    reach = min(settings.agreement_pix, radius_pix)
+    n_agreeing = int(np.max(cKDTree(shifts).query_ball_point(shifts, reach, return_length=True)))
+    n_trials = (radius_pix / reach) ** 2
+    by_chance = max(len(shifts) / n_trials, crowding * np.pi * reach**2)
+    chance = n_trials * float(poisson.sf(n_agreeing - 1, by_chance))
+    if chance > settings.chance_max and n_agreeing < len(shifts):
+        raise TooFewCommonStarsError(
+            f"{n_agreeing} of {len(shifts)} common stars agree on a shift, no more than chance "
+            f"makes agree (probability {min(chance, 1.0):.2g}): one of the two WCS is wrong",
+            n_found=n_agreeing,
+            n_required=settings.n_stars_min,
+        )
+
+
+def _density(u: Floats, v: Floats) -> float:
+    """Return the number of stars per pixel of the rectangle that holds them."""
+    kept = np.isfinite(u) & np.isfinite(v)
+    return float(kept.sum() / max(1.0, np.ptp(u[kept]) * np.ptp(v[kept]))) if kept.any() else 0.0
 
 
 def _mutual_nearest(

@@ -64,3 +64,13 @@ def test_the_inputs_wcs_is_untouched() -> None:
     output_grid(anchor, [anchor, _footprint(offset_pix=(40, 0))], mpix_max=1)
     assert anchor.wcs.to_header_string() == before
     assert isinstance(anchor.wcs, WCS)
+
+
+def test_a_coadd_is_never_larger_than_four_times_its_inputs() -> None:
+    near = _footprint()
+    beside = [_footprint(offset_pix=offset) for offset in ((255, 195), (-255, -195))]
+    grid = output_grid(near, [near, *beside], mpix_max=400)
+    assert np.prod(grid.shape) <= 4 * 3 * np.prod(SHAPE)
+    for wrong in (_footprint(ra=0.31), _footprint(pixel_scale_arcsec=2.62)):
+        with pytest.raises(CoaddTooLargeError, match="4 times"):
+            output_grid(near, [near, wrong], mpix_max=400)

@@ -60,3 +60,13 @@ def test_too_few_stars_is_a_known_failure() -> None:
     with pytest.raises(TooFewCommonStarsError) as caught:
         relate(stars, anchor, pixel_scale_arcsec=0.262, settings=DEFAULTS)
     assert caught.value.numbers == {"n_found": 2, "n_required": 3}
+
+
+@pytest.mark.parametrize("n", [20, 200, 2000])
+def test_unrelated_stars_are_never_a_tie(n: int) -> None:
+    """A WCS that is off meets other stars, in dense fields many of them."""
+    for seed in range(20):
+        stars, _ = _pair(seed, n)
+        _, anchor = _pair(seed + 1000, n)
+        with pytest.raises(TooFewCommonStarsError):
+            relate(stars, anchor, pixel_scale_arcsec=0.262, settings=DEFAULTS)
