@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from astrid_assets.imaging.synthetic.epoch import Epoch
 from astrid_assets.imaging.synthetic.field import Kind, SkyField, make_field, uniform_positions
@@ -38,6 +39,7 @@ def make_pair(
     reference: Epoch | None = None,
     variable_fraction: float = 0.0,
     transient_host_fraction: float = 0.0,
+    transient_flux_adu: NDArray[np.float64] | None = None,
 ) -> SyntheticPair:
     """Return a seeded pair; equal arguments give equal pixels.
 
@@ -46,18 +48,13 @@ def make_pair(
         `reference_depth` exposures (gain times depth, read noise times its root).
     transient_snr: transients are placed uniform in sky-limited S/N of the science exposure alone
         within this range, away from the edge. Stars reach 1.5 mag below its 5 sigma depth.
+    transient_flux_adu: their science counts instead, one each; `n_transients` is then not asked.
     Pure noise: stars_per_mpix=0, galaxies_per_mpix=0.
     """
     rng = np.random.default_rng(seed)
     epoch = replace(science or Epoch(), shape=shape)
     if reference is None:
-        reference = replace(
-            epoch, offset_pix=(0.0, 0.0), rotation_deg=0.0, wcs_error_pix=(0.0, 0.0),
-            fwhm_pix=0.9 * epoch.fwhm_pix, mjd_mid_tai=epoch.mjd_mid_tai - reference_gap_days,
-            gain_e_per_adu=epoch.gain_e_per_adu * reference_depth,
-            read_noise_e=epoch.read_noise_e * np.sqrt(reference_depth),
-            cosmic_rays_per_mpix=0.0, bad_columns=0, satellite_trails=0, noisy_quarter_factor=1.0,
-        )  # fmt: skip
+        reference = coadd_epoch(epoch, depth=reference_depth, gap_days=reference_gap_days)
     mpix = shape[0] * shape[1] / 1e6
     wider = 1.15
     size = wider * max(shape) * epoch.pixel_scale_arcsec / 3600
@@ -69,23 +66,38 @@ def make_pair(
         n_galaxies=round(galaxies_per_mpix * mpix * area),
         magnitude_bright=faint - 11.0, magnitude_faint=faint, variable_fraction=variable_fraction,
     )  # fmt: skip
-    field = field.plus(_transients(rng, epoch, field, n_transients, transient_snr,
-                                   transient_host_fraction))  # fmt: skip
+    n = n_transients if transient_flux_adu is None else len(transient_flux_adu)
+    place = _transient_places(rng, epoch, field, n, transient_host_fraction)
+    if transient_flux_adu is None:
+        unit = epoch.flux_adu(np.asarray(epoch.magnitude_of_snr(1.0)))
+        transient_flux_adu = unit * rng.uniform(*transient_snr, n)
+    magnitude = epoch.magnitude_ab(transient_flux_adu)
+    began = {"kind": Kind.TRANSIENT, "mjd_start_tai": epoch.mjd_mid_tai - 1}
+    field = field.plus(SkyField.points(*place, magnitude, **began))  # type: ignore[arg-type]
     made = render(field, epoch, rng)
     earlier = render(field, reference, rng)
     is_new = made.truth.kind == Kind.TRANSIENT
     return SyntheticPair(made, earlier, field, made.truth.select(is_new))
 
 
-def _transients(
-    rng: np.random.Generator,
-    epoch: Epoch,
-    field: SkyField,
-    n: int,
-    snr: tuple[float, float],
-    host_fraction: float,
-) -> SkyField:
-    """Point sources that began a day before the science exposure."""
+def coadd_epoch(science: Epoch, *, depth: float, gap_days: float = 365.0) -> Epoch:
+    """Return the reference epoch that goes with `science`: a coadd of `depth` exposures.
+
+    The same pointing without dither, rotation or defects, seeing 0.9 times, `gap_days` earlier.
+    """
+    return replace(
+        science, offset_pix=(0.0, 0.0), rotation_deg=0.0, wcs_error_pix=(0.0, 0.0),
+        fwhm_pix=0.9 * science.fwhm_pix, mjd_mid_tai=science.mjd_mid_tai - gap_days,
+        gain_e_per_adu=science.gain_e_per_adu * depth,
+        read_noise_e=science.read_noise_e * np.sqrt(depth),
+        cosmic_rays_per_mpix=0.0, bad_columns=0, satellite_trails=0, noisy_quarter_factor=1.0,
+    )  # fmt: skip
+
+
+def _transient_places(
+    rng: np.random.Generator, epoch: Epoch, field: SkyField, n: int, host_fraction: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (ra, dec) of `n` transients, some near galaxies, away from the detector's edge."""
     ny, nx = epoch.shape
     edge = min(40.0, min(nx, ny) / 8)
     x, y = rng.uniform(edge, nx - 1 - edge, n), rng.uniform(edge, ny - 1 - edge, n)
@@ -100,8 +112,4 @@ def _transients(
         east = radius * np.sin(angle) / np.cos(np.radians(field.dec[host]))
         ra = np.where(hosted, field.ra[host] + east, ra)
         dec = np.where(hosted, field.dec[host] + radius * np.cos(angle), dec)
-    unit = epoch.flux_adu(np.asarray(epoch.magnitude_of_snr(1.0)))
-    magnitude = epoch.magnitude_ab(unit * rng.uniform(*snr, n))
-    return SkyField.points(
-        ra, dec, magnitude, kind=Kind.TRANSIENT, mjd_start_tai=epoch.mjd_mid_tai - 1
-    )
+    return ra, dec
