@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -46,11 +46,25 @@ def labels_of(observations: Iterable[Observation]) -> dict[UUID | None, str]:
     }
 
 
-def loaded_products(database: Database, asset: str, partition: Partition) -> Mapping[str, Product]:
-    """Return the current products of a partition by product id, with their rows."""
+def loaded_products(
+    database: Database,
+    asset: str,
+    partition: Partition,
+    *,
+    is_stored: Callable[[str], bool] | None = None,
+) -> Mapping[str, Product]:
+    """Return the current products of a partition by product id, with their rows.
+
+    is_stored: says of an object's key whether it is there; a product that lacks one (lost, or in
+    quarantine because it was damaged) is left out, so that it is made again.
+    """
     with database.read() as session:
         products = load_partition(session, asset=asset, night=partition.night, tile=partition.tile)
-    return {product.product_id: product for product in products.products}
+    return {
+        product.product_id: product
+        for product in products.products
+        if is_stored is None or all(is_stored(item.key) for item in product.objects.values())
+    }
 
 
 def partitions_of(database: Database) -> list[dict[str, str | int]]:

@@ -12,6 +12,7 @@ from astrid_resources.objects.store import (
     CorruptObjectError,
     MissingObjectError,
     ObjectStore,
+    StoreUnwritableError,
     is_object_key,
     object_key,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "ObjectStore",
     "Retries",
     "S3Bucket",
+    "StoreUnwritableError",
     "StoredObject",
     "UnfinishedUpload",
     "is_object_key",

@@ -34,7 +34,14 @@ class UnfinishedUpload:
 
 
 class Backend(Protocol):
-    """What an object store needs of the place that holds its objects."""
+    """What an object store needs of the place that holds its objects.
+
+    refusals: what it raises where it does not let something be done.
+    """
+
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """Return the errors of this place."""
 
     def staging(self) -> Path:
         """Return a folder in which new objects are written before they are created."""
@@ -84,6 +91,11 @@ class LocalFolder:
 
     def __repr__(self) -> str:
         return f"LocalFolder({str(self.folder)!r})"
+
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """Return OSError."""
+        return (OSError,)
 
     def staging(self) -> Path:
         """Return the store's own staging folder, on the file system of the objects."""

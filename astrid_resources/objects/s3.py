@@ -81,6 +81,13 @@ class S3Bucket:
             ),
         )
 
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """Return botocore's two kinds of errors."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        return (BotoCoreError, ClientError)
+
     def staging(self) -> Path:
         """Return the system's folder for temporary files."""
         return Path(tempfile.gettempdir())

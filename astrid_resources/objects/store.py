@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from io import RawIOBase
 from pathlib import Path
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
@@ -26,6 +30,13 @@ from astrid_resources.products import StoredObject
 _KEY = re.compile(r"sha256/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _CHUNK_BYTES = 1 << 20
 _FRESH = timedelta(hours=1)
+_READINGS = 2
+
+
+MAKE_AGAIN = (
+    "Run the partition (or the tile's reference) that made it again, or deliver the file again; "
+    "`astrid verify --repair` names all that is to be run"
+)
 
 
 class MissingObjectError(LookupError):
@@ -34,6 +45,24 @@ class MissingObjectError(LookupError):
 
 class CorruptObjectError(RuntimeError):
     """The bytes of a stored object do not have the hash its key names."""
+
+    def __init__(self, key: str, found_sha256: str, *, now_at: str = "") -> None:
+        where = f" It is now in quarantine, as {now_at}." if now_at else ""
+        super().__init__(
+            f"object {key} is damaged: its bytes have sha256 {found_sha256}.{where} {MAKE_AGAIN}"
+        )
+        self.key, self.found_sha256, self.now_at = key, found_sha256, now_at
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _corrupt, (self.key, self.found_sha256, self.now_at)
+
+
+class StoreUnwritableError(RuntimeError):
+    """The place that holds the objects takes no more: full, read-only, over its quota."""
+
+
+def _corrupt(key: str, found_sha256: str, now_at: str) -> CorruptObjectError:
+    return CorruptObjectError(key, found_sha256, now_at=now_at)
 
 
 def object_key(sha256: str) -> str:
@@ -47,7 +76,8 @@ class ObjectStore:
     """Content-addressed objects: written once, verified on every read.
 
     The key of an object is `sha256/ab/<sha256 of its bytes>`; what is already there is verified,
-    and a bad one goes to quarantine and is written again.
+    and a bad one goes to quarantine and is written again. What is found damaged when it is read,
+    twice in a row, goes to quarantine too, so that the next run makes its product again.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -84,41 +114,43 @@ class ObjectStore:
         )
 
     def put_bytes(self, content: bytes) -> StoredObject:
-        """Store `content`; return its key, sha256 and size once it is safely there."""
-        with self._staging_folder() as folder:
-            path = Path(folder) / "object"
-            path.write_bytes(content)
-            return self._put(path, sha256_bytes(content), len(content))
+        """Store `content`; return its key, sha256 and size once it is safely there.
+
+        Raises StoreUnwritableError; nothing of the object is left behind then.
+        """
+        return self._put_chunks([content])
 
     def put_file(self, path: str | Path) -> StoredObject:
-        """Store a copy of a file; the hash is that of the bytes stored, whatever happens to it."""
-        with self._staging_folder() as folder:
-            copy = Path(folder) / "object"
-            digest, size = hashlib.sha256(), 0
-            with Path(path).open("rb") as stream, copy.open("wb") as sink:
-                while chunk := stream.read(_CHUNK_BYTES):
-                    digest.update(chunk)
-                    size += len(chunk)
-                    sink.write(chunk)
-            return self._put(copy, digest.hexdigest(), size)
+        """Store a copy of a file; the hash is that of the bytes stored, whatever happens to it.
+
+        Raises StoreUnwritableError, and OSError where the file itself cannot be read.
+        """
+        with Path(path).open("rb") as stream:
+            return self._put_chunks(iter(partial(stream.read, _CHUNK_BYTES), b""))
 
     def get_bytes(self, key: str) -> bytes:
-        """Return an object's bytes, verified; MissingObjectError or CorruptObjectError."""
+        """Return an object's bytes, verified; MissingObjectError or CorruptObjectError.
+
+        A damaged object is in quarantine when the error is raised.
+        """
         sha256 = _sha256_of(key)
-        stream = self.backend.open(key)
-        if stream is None:
-            raise MissingObjectError(f"{self!r} has no object {key}")
-        with closing(stream):
-            content = stream.read()
-        _require_hash(key, sha256, sha256_bytes(content))
-        return content
+        for _ in range(_READINGS):
+            with closing(self._opened(key)) as stream:
+                content = stream.read()
+            found = sha256_bytes(content)
+            if found == sha256:
+                return content
+        raise self._condemned(key, found)
 
     @contextmanager
     def fetch(self, key: str) -> Iterator[Path]:
         """Yield a local file with an object's verified bytes; read it only, and only inside."""
         local = self.backend.local_path(key)
         if local is not None:
-            self.verify(key)
+            try:
+                self.verify(key)
+            except CorruptObjectError as damaged:
+                raise self._condemned(key, damaged.found_sha256) from None
             yield local
             return
         with tempfile.TemporaryDirectory(prefix="astrid-get-") as folder:
@@ -127,16 +159,19 @@ class ObjectStore:
             yield path
 
     def verify(self, key: str) -> None:
-        """Read an object through; MissingObjectError or CorruptObjectError where it is bad."""
+        """Read an object through; MissingObjectError or CorruptObjectError where it is bad.
+
+        It stays where it is.
+        """
         sha256 = _sha256_of(key)
-        stream = self.backend.open(key)
-        if stream is None:
-            raise MissingObjectError(f"{self!r} has no object {key}")
-        digest = hashlib.sha256()
-        with closing(stream):
-            while chunk := stream.read(_CHUNK_BYTES):
-                digest.update(chunk)
-        _require_hash(key, sha256, digest.hexdigest())
+        for _ in range(_READINGS):
+            digest = hashlib.sha256()
+            with closing(self._opened(key)) as stream:
+                while chunk := stream.read(_CHUNK_BYTES):
+                    digest.update(chunk)
+            if digest.hexdigest() == sha256:
+                return
+        raise CorruptObjectError(key, digest.hexdigest())
 
     def exists(self, key: str) -> bool:
         """Return whether an object is there, without reading it."""
@@ -168,8 +203,55 @@ class ObjectStore:
         _sha256_of(key)
         self.backend.delete(key)
 
-    def _staging_folder(self) -> tempfile.TemporaryDirectory[str]:
-        return tempfile.TemporaryDirectory(prefix="astrid-put-", dir=self.backend.staging())
+    def _opened(self, key: str) -> IO[bytes]:
+        stream = self.backend.open(key)
+        if stream is None:
+            raise MissingObjectError(f"{self!r} has no object {key}. {MAKE_AGAIN}")
+        return stream
+
+    def _condemned(self, key: str, found_sha256: str) -> CorruptObjectError:
+        """Put a damaged object into quarantine and return the error that says so."""
+        try:
+            return CorruptObjectError(key, found_sha256, now_at=self.quarantine(key))
+        except self.backend.refusals:
+            return CorruptObjectError(key, found_sha256)
+
+    def _put_chunks(self, chunks: Iterable[bytes]) -> StoredObject:
+        digest, size = hashlib.sha256(), 0
+        with self._staging_folder() as folder:
+            copy = Path(folder) / "object"
+            with self._writing():
+                sink = copy.open("wb", buffering=0)
+            with closing(sink):
+                for chunk in chunks:
+                    digest.update(chunk)
+                    size += len(chunk)
+                    with self._writing():
+                        _write_all(sink, chunk)
+            with self._writing():
+                return self._put(copy, digest.hexdigest(), size)
+
+    @contextmanager
+    def _staging_folder(self) -> Iterator[str]:
+        with self._writing():
+            folder = tempfile.mkdtemp(prefix="astrid-put-", dir=self.backend.staging())
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say of what the file system refuses that it is the store that cannot be written."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno is None:
+                raise
+            raise StoreUnwritableError(
+                f"{self!r} cannot be written: {error.strerror}; make room, or make it writable for "
+                "this user; nothing of the object was kept, and the run can simply be repeated"
+            ) from error
 
     def _put(self, path: Path, sha256: str, size: int) -> StoredObject:
         key = object_key(sha256)
@@ -206,9 +288,8 @@ def _sha256_of(key: str) -> str:
     return match.group(2)
 
 
-def _require_hash(key: str, wanted: str, got: str) -> None:
-    if wanted != got:
-        raise CorruptObjectError(
-            f"object {key} is damaged: its bytes have sha256 {got}. Make its product again, or "
-            f"deliver the file again: the bad object is then put into quarantine"
-        )
+def _write_all(sink: RawIOBase, chunk: bytes) -> None:
+    """Write every byte: a nearly full file system takes the first part and says so only then."""
+    left = memoryview(chunk)
+    while left:
+        left = left[sink.write(left) :]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import closing
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -53,9 +56,34 @@ def test_a_damaged_object_is_never_read(store: ObjectStore):
     key = store.put_bytes(b"sound").key
     spoil(store, key)
     with pytest.raises(CorruptObjectError, match="damaged"):
+        store.verify(key)
+    assert store.exists(key), "verifying moves nothing"
+    with pytest.raises(CorruptObjectError, match="now in quarantine") as damaged:
         store.get_bytes(key)
-    with pytest.raises(CorruptObjectError), store.fetch(key):
+    assert not store.exists(key)
+    with closing(store.backend.open(damaged.value.now_at)) as kept:
+        assert kept.read() == b"spoilt"
+    with pytest.raises(MissingObjectError, match="Run the partition"):
+        store.get_bytes(key)
+    assert store.put_bytes(b"sound").key == key
+    spoil(store, key)
+    with pytest.raises(CorruptObjectError, match="now in quarantine"), store.fetch(key):
         pass
+    assert not store.exists(key)
+
+
+def test_a_reading_error_that_passes_is_no_damage(
+    local_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+):
+    key = local_store.put_bytes(b"sound").key
+    real, answers = LocalFolder.open, [io.BytesIO(b"sounf")]
+
+    def flaky(self: LocalFolder, asked: str) -> IO[bytes] | None:
+        return answers.pop() if answers else real(self, asked)
+
+    monkeypatch.setattr(LocalFolder, "open", flaky)
+    assert local_store.get_bytes(key) == b"sound"
+    assert not answers
 
 
 def test_a_damaged_object_goes_to_quarantine_when_it_is_put_again(store: ObjectStore):
