@@ -76,7 +76,7 @@ def calibrated_exposures(
             for p in raw_exposures.passed
         ],
         make,
-        existing=loaded_products(opened, CODE.asset, partition),
+        existing=loaded_products(opened, CODE.asset, partition, is_stored=store.exists),
         log=context.log.info,
         on_outcome=lambda task, outcome: Content(
             rows={"preprocess_runs": (failed_row(rows[task.observation_id].id, outcome),)}

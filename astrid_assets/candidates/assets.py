@@ -93,7 +93,7 @@ def candidates(
         Task(labels[p.observation_id], (p.product_id,), p.observation_id)
         for p in difference_images.passed
     ]
-    existing = loaded_products(opened, CODE.asset, partition)
+    existing = loaded_products(opened, CODE.asset, partition, is_stored=store.exists)
     products = run_stage(CODE, partition, tasks, make, existing=existing, log=context.log.info)
     metadata = products_metadata(products, labels=labels, metrics=SHOWN)
     by_rule = [{"rule": rule, "rejected": n} for rule, n in _rejections(products).most_common()]

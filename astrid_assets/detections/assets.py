@@ -133,7 +133,7 @@ def detections(
         Task(labels[p.observation_id], (p.product_id, decider), p.observation_id)
         for p in candidates.passed
     ]
-    existing = loaded_products(opened, CODE.asset, partition)
+    existing = loaded_products(opened, CODE.asset, partition, is_stored=store.exists)
     products = run_stage(CODE, partition, tasks, make, existing=existing, log=context.log.info)
     metadata = products_metadata(products, labels=labels, metrics=SHOWN)
     named = f"{model.champion.name} {model.champion.version} ({model.champion.sha256[:12]})"
@@ -186,7 +186,7 @@ def injection_recovery(
         Task(labels[p.observation_id], (p.product_id, decider), p.observation_id)
         for p in difference_images.passed
     ]
-    existing = loaded_products(opened, RECOVERY.asset, partition)
+    existing = loaded_products(opened, RECOVERY.asset, partition, is_stored=store.exists)
     products = run_stage(RECOVERY, partition, tasks, make, existing=existing, log=context.log.info)
     metadata = products_metadata(products, labels=labels, metrics=RECOVERY_SHOWN)
     shown = [

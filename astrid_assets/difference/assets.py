@@ -112,7 +112,7 @@ def difference_images(
         partition,
         tasks,
         make,
-        existing=loaded_products(opened, CODE.asset, partition),
+        existing=loaded_products(opened, CODE.asset, partition, is_stored=store.exists),
         log=context.log.info,
         on_outcome=on_outcome,
     )

@@ -132,7 +132,7 @@ def reference_images(
         Task(label, tuple(entry.exposure.key for entry in inputs))
         for label, (_, inputs, _) in plans.items()
     ]
-    existing = loaded_products(opened, CODE.asset, partition)
+    existing = loaded_products(opened, CODE.asset, partition, is_stored=store.exists)
     products = run_stage(CODE, partition, tasks, make, existing=existing, log=context.log.info)
     metadata = products_metadata(products, labels={}, metrics=SHOWN)
     inputs = [row for product in products.passed for row in product.metrics["inputs"]]
