@@ -13,7 +13,7 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.stats import poisson
+from scipy.special import pdtrc
 
 from astrid_assets.difference.star_fits import find_peaks, fit_stars
 from astrid_assets.difference.wcs_turned import similarity, turned_wcs
@@ -223,7 +223,7 @@ def _agreement(
     density = len(known) / (nx * ny)
     by_chance = n_science * density * np.pi * settings.tolerance_pix**2
     n_trials = max(1.0, (reach / settings.tolerance_pix) ** 2)
-    chance = float(min(1.0, n_trials * poisson.sf(len(pairs) - 1, by_chance)))
+    chance = float(min(1.0, n_trials * pdtrc(len(pairs) - 1, by_chance)))
     fraction = len(pairs) / max(1, min(n_science, n_reference))
     is_real = chance <= settings.chance_max and fraction >= settings.fraction_min
     if len(pairs) < settings.n_stars_min or not is_real:
