@@ -23,21 +23,16 @@ from astrid_assets.training.assets import model_evaluation, training_set, unet_m
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.io_managers import ProductsIOManager
 from astrid_resources.model_registry import MLflowTracking
-from astrid_resources.settings import Settings
 
 
 def default_resources() -> dict[str, Any]:
     """Return the resources by key, all from the settings of this installation."""
-    settings = Settings()
     database, object_store = DatabaseResource(), ObjectStoreResource()
     return {
         "database": database,
         "object_store": object_store,
         "surveys": SurveysResource(),
-        "mlflow": MLflowTracking(
-            tracking_uri=settings.mlflow_tracking_uri,
-            artifact_location=str(settings.home / "mlflow"),
-        ),
+        "mlflow": MLflowTracking(),
         "products_io": ProductsIOManager(database=database, objects=object_store),
     }
 

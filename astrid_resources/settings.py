@@ -93,6 +93,11 @@ class Settings(BaseSettings):
         json_schema_extra={"shown": "`sqlite:///$ASTRID_HOME/mlflow.sqlite`"},
         repr=False,
     )
+    mlflow_artifact_url: str = Field(
+        default_factory=lambda data: (data["home"] / "mlflow").as_uri(),
+        description="files of MLflow's runs: a `file://` folder or `s3://bucket/prefix`",
+        json_schema_extra={"shown": _under_home("mlflow")},
+    )
 
     @property
     def dagster_home(self) -> Path:
