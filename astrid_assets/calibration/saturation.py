@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from astrid_assets.calibration import curvature
 from astrid_assets.imaging.smoothing import grown
 from astrid_resources.images import KnownFailure, RawExposure
 
 EFFECTIVE_LEVEL_CARD = "ESATUR"
 SKY_CARDS = ("AVSKY", "SKYPEAK", "SKYBRITE")
-_EIGHT = np.ones((3, 3), bool)
 
 
 class SaturationLevelError(KnownFailure):
@@ -73,7 +72,8 @@ def saturated_pixels(
     if not full.any():
         return full
     near = data >= settings.bleed_fraction * level_adu
-    bled: NDArray[np.bool_] = ndimage.binary_propagation(full, structure=_EIGHT, mask=near)
+    nowhere = np.zeros(full.shape, np.bool_)
+    bled: NDArray[np.bool_] = curvature.regions(near.view(np.uint8), full, nowhere, 0)
     return grown(bled, settings.grow_pix) if settings.grow_pix > 0 else bled
 
 

@@ -7,6 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
+from astrid_assets.imaging.medians import empty_histogram, median
 from astrid_assets.imaging.threads import over_rows
 
 Bools = NDArray[np.bool_]
@@ -63,14 +64,15 @@ class Cells:
         out = np.full((len(rows) - 1, len(columns) - 1, 2), np.nan)
 
         def band(first: int, stop: int) -> None:
+            scratch = empty_histogram()
             _cell_statistics(
-                values, sky, rows, columns, step, is_clipped, is_absolute, first, stop, out
+                values, sky, rows, columns, step, is_clipped, is_absolute, first, stop, scratch, out
             )
 
         over_rows(band, len(rows) - 1, min_rows=2)
         if not np.isfinite(out[..., 0]).any() and sky.any():
             alone = values[sky]
-            out[:] = _level_and_rms(np.abs(alone) if is_absolute else alone)
+            out[:] = _level_and_rms(np.abs(alone) if is_absolute else alone, empty_histogram())
         return out
 
     def at_centres(self, binned: Floats32) -> Floats:
@@ -93,11 +95,11 @@ class Cells:
 
 
 @njit(cache=True, nogil=True)
-def _level_and_rms(values):  # type: ignore[no-untyped-def]
+def _level_and_rms(values, scratch):  # type: ignore[no-untyped-def]
     """Median and 1.4826 MAD, cut at 2.5 sigma above and 4 below until it settles."""
     for _ in range(_CLIP_ROUNDS):
-        middle = np.median(values)
-        sigma = MAD_TO_SIGMA * np.median(np.abs(values - middle))
+        middle = median(values, scratch)
+        sigma = MAD_TO_SIGMA * median(np.abs(values - middle), scratch)
         kept = values[(values < middle + 2.5 * sigma) & (values > middle - 4 * sigma)]
         if kept.size == values.size or kept.size == 0:
             break
@@ -107,25 +109,29 @@ def _level_and_rms(values):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _cell_statistics(  # type: ignore[no-untyped-def]
-    data, sky, rows, columns, step, is_clipped, is_absolute, first, stop, out
+    data, sky, rows, columns, step, is_clipped, is_absolute, first, stop, scratch, out
 ):
     """Statistics (last axis of `out`) of the cells with enough sky; others stay NaN."""
     for j in range(first, stop):
         for i in range(columns.size - 1):
             area = (rows[j + 1] - rows[j]) * (columns[i + 1] - columns[i])
-            values = np.empty(area, np.float32)
+            values = np.empty(area + 1, np.float32)
             n = 0
             for y in range(rows[j], rows[j + 1], step):
-                for x in range(columns[i], columns[i + 1], step):
-                    if sky[y, x]:
-                        values[n] = abs(data[y, x]) if is_absolute else data[y, x]
-                        n += 1
+                line = data[y, columns[i] : columns[i + 1] : step]
+                is_sky = sky[y, columns[i] : columns[i + 1] : step]
+                for x in range(line.size):
+                    values[n] = line[x]
+                    n += is_sky[x]
+            if is_absolute:
+                for k in range(n):
+                    values[k] = abs(values[k])
             if n * step * step < _MIN_CELL_FRACTION * area or n == 0:
                 continue
             if is_clipped:
-                out[j, i, 0], out[j, i, 1] = _level_and_rms(values[:n])
+                out[j, i, 0], out[j, i, 1] = _level_and_rms(values[:n], scratch)
             else:
-                out[j, i, 0] = np.median(values[:n])
+                out[j, i, 0] = median(values[:n], scratch)
 
 
 def _filled(cells: Floats) -> Floats:
