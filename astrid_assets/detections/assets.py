@@ -82,7 +82,7 @@ def detections(
 ) -> dg.MaterializeResult[PartitionProducts]:
     """Candidates that no rule rejected, scored by the champion: probability, trail and mask."""
     partition, opened, store = partition_of(context), database.database, object_store.store
-    model = model_in_use(opened)
+    model = model_in_use(opened, store)
     candidates_by_id = {p.product_id: p for p in candidates.passed}
     rows = observations_by_id(opened, [p.observation_id for p in candidates.passed])
     labels = labels_of(rows.values())
@@ -159,7 +159,7 @@ def injection_recovery(
     Nothing injected reaches the catalog, and nothing of an exposure that recovers too few.
     """
     partition, opened, store = partition_of(context), database.database, object_store.store
-    model = model_in_use(opened)
+    model = model_in_use(opened, store)
     difference_by_id = {p.product_id: p for p in difference_images.passed}
     rows = observations_by_id(opened, [p.observation_id for p in difference_images.passed])
     labels = labels_of(rows.values())

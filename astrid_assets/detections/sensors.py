@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from astrid_assets.detections.model_in_use import model_in_use
+from astrid_assets.detections.model_in_use import active_model
 from astrid_assets.reported import NO_SCHEMA, observation, reported_version
 from astrid_resources.dagster_resources import DatabaseResource
 from astrid_resources.database.connection import Database
@@ -14,11 +14,11 @@ def new_observations_of_champion(
     instance: dg.DagsterInstance, database: Database
 ) -> list[dg.AssetObservation]:
     """Return the observation that tells Dagster which model scores, if it does not know yet."""
-    champion = model_in_use(database).champion
-    if reported_version(instance, "champion_model") == champion.sha256:
+    model = active_model(database)
+    if reported_version(instance, "champion_model") == model.content_sha256:
         return []
-    described = f"{champion.name} {champion.version}"
-    return [observation("champion_model", champion.sha256, description=described)]
+    described = f"{model.name} {model.version}"
+    return [observation("champion_model", model.content_sha256, description=described)]
 
 
 @dg.sensor(
