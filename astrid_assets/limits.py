@@ -11,9 +11,18 @@ INJECTED_COMPLETENESS = Limit(
     "injected_completeness",
     "injection_recovery",
     "completeness_deficit_sigma",
-    "recovered injected sources against the unit theory, in standard errors; an exposure beyond -4 "
-    "is kept out of the catalog",
+    "injected sources found against the finder's own curve in Gaussian noise, in standard errors; "
+    "an exposure beyond -4 is kept out of the catalog",
     low=-4.0,
+)
+POOLED_COMPLETENESS = Limit(
+    "pooled_completeness",
+    "injection_recovery",
+    "found_excess",
+    "share of injected sources found, over all nights of the tile, minus the finder's own in "
+    "Gaussian noise: a loss too small to show in one exposure",
+    low=-0.02,
+    error_metric="found_excess_error",
 )
 
 LIMITS = (
@@ -39,6 +48,15 @@ LIMITS = (
         "wcs_round_trip_pix",
         "sky and pixels map onto each other (pixels)",
         high=0.01,
+    ),
+    Limit(
+        "flux_scale",
+        "calibrated_exposures",
+        "flux_scale_ratio",
+        "PSF fluxes of bright stars are their aperture fluxes; no verdict below four such stars",
+        low=0.97,
+        high=1.03,
+        error_metric="flux_scale_error",
     ),
     Limit(
         "zero_point_scatter",

@@ -16,7 +16,7 @@ from astrid_assets.stored import PREVIEW, previews_of, store_image
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.products import PartitionProducts
 
-CODE = StageCode("calibrated_exposures", "2", asdict(DEFAULTS))
+CODE = StageCode("calibrated_exposures", "3", asdict(DEFAULTS))
 SHOWN = (
     "grade",
     "seeing_arcsec",
@@ -27,6 +27,8 @@ SHOWN = (
     "zero_point_ab_mag",
     "masked_fraction",
     "blank_std",
+    "flux_scale_ratio",
+    "flux_scale_error",
 )
 
 

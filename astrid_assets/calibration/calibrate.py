@@ -19,6 +19,7 @@ from astrid_assets.calibration.steps import (
     UnusableExposureError,
     defects,
 )
+from astrid_assets.imaging.flux_scale import FluxScale, flux_scale
 from astrid_assets.imaging.psf_fit import PSFFit
 from astrid_assets.imaging.sampling import sampled, sampled_median
 from astrid_resources.images import Image, MaskPlane, RawExposure, has_any
@@ -82,7 +83,8 @@ def calibrate(raw: RawExposure, *, settings: CalibrationSettings = DEFAULTS) -> 
     steps.find_sharp_features(fit.psf)
     image, sources, n_sources = steps.assemble(fit, level)
     blank = blank_sky.measure_blank_sky(image, sources=sources, settings=settings.blank_sky)
-    metrics = _metrics(raw, image, steps, fit, blank, wcs, level, n_sources)
+    scale = flux_scale(image, x=fit.star_x, y=fit.star_y, settings=settings.flux_scale)
+    metrics = _metrics(raw, image, steps, fit, blank, wcs, level, n_sources, scale)
     return Calibration(image, metrics, grading.grade(metrics, settings=settings.grading))
 
 
@@ -95,6 +97,7 @@ def _metrics(
     wcs: wcs_sanity.WCSSanity,
     level: float,
     n_sources: int,
+    scale: FluxScale,
 ) -> CalibrationMetrics:
     usable = ~has_any(image.mask, *UNUSABLE)
     sky_sigma = sampled_median(steps.background.rms, usable)
@@ -134,6 +137,9 @@ def _metrics(
         flux_median_sigma=blank.flux_median_sigma,
         flux_median_error=blank.flux_median_error,
         n_blank=blank.n_pixels,
+        flux_scale_ratio=scale.ratio,
+        flux_scale_error=scale.error,
+        n_flux_scale_stars=scale.n_stars,
         ra_deg=wcs.ra_deg,
         dec_deg=wcs.dec_deg,
         pixel_scale_arcsec=wcs.pixel_scale_arcsec,

@@ -29,7 +29,8 @@ class GradingSettings:
     blank_median_off: |median of the same|.
     flux_median_off: |median PSF flux over its scatter| in blank sky.
     variance_off: measured over expected blank-sky variance, or its inverse, minus 1.
-    The last four are judged at limit + `n_standard_errors` of their own sampling error.
+    flux_scale_off: |PSF flux over aperture flux of bright stars - 1|.
+    The last five are judged at limit + `n_standard_errors` of their own sampling error.
     """
 
     seeing_arcsec: Limits = (2.0, 3.5, 8.0)
@@ -41,6 +42,7 @@ class GradingSettings:
     blank_std_off: Limits = (0.05, 0.1, 0.3)
     flux_median_off: Limits = (0.2, 0.5, 1.5)
     variance_off: Limits = (0.1, 0.5, 3.0)
+    flux_scale_off: Limits = (0.03, 0.06, 0.2)
     n_standard_errors: float = 4.0
 
 
@@ -107,6 +109,12 @@ RULES: tuple[_Rule, ...] = (
         "measured over expected sky variance (or inverse) - 1",
         lambda m: _ratio_off(m.variance_ratio),
         lambda m: 2 * (m.blank_std_error or 0.0),
+    ),
+    _Rule(
+        "flux_scale_off",
+        "|PSF flux over aperture flux of bright stars - 1|",
+        lambda m: _off(m.flux_scale_ratio, 1.0),
+        lambda m: m.flux_scale_error,
     ),
 )
 

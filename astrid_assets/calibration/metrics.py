@@ -27,6 +27,8 @@ class CalibrationMetrics:
         blank sky with their own sampling errors; n_blank: pixels used.
     flux_median_sigma: median PSF flux there, over the scatter of PSF fluxes; with
         its sampling error, flux_median_error.
+    flux_scale_ratio, flux_scale_error: forced PSF flux over aperture flux of bright stars, 1 where
+        the PSF is right, and its error; n_flux_scale_stars: stars used.
     ra_deg, dec_deg, pixel_scale_arcsec, wcs_stretch, wcs_scale_variation, wcs_round_trip_pix:
         the WCS at the image centre and over the field.
     """
@@ -60,6 +62,9 @@ class CalibrationMetrics:
     flux_median_sigma: float | None
     flux_median_error: float | None
     n_blank: int
+    flux_scale_ratio: float | None
+    flux_scale_error: float | None
+    n_flux_scale_stars: int
     ra_deg: float
     dec_deg: float
     pixel_scale_arcsec: float

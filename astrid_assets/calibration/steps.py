@@ -18,6 +18,7 @@ from astrid_assets.calibration import (
     wcs_sanity,
 )
 from astrid_assets.imaging.background import Background, estimate_background, rough_background
+from astrid_assets.imaging.flux_scale import FluxScaleSettings
 from astrid_assets.imaging.psf_fit import PSFFit, PSFSettings, fit_psf
 from astrid_assets.imaging.sampling import sampled_median
 from astrid_assets.imaging.sources import (
@@ -57,6 +58,7 @@ class CalibrationSettings:
     blank_sky: blank_sky.BlankSkySettings = blank_sky.DEFAULTS
     grading: grading.GradingSettings = grading.DEFAULTS
     psf: PSFSettings = field(default_factory=PSFSettings)
+    flux_scale: FluxScaleSettings = field(default_factory=FluxScaleSettings)
     mesh_pix: int = 64
     detection_sigma: float = 5.0
     source_sigma: float = 3.5

@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from photutils.aperture import CircularAperture
-from photutils.aperture import aperture_photometry as photutils_photometry
+from photutils.geometry import circular_overlap_grid
 
 from astrid_assets.imaging.kernel import FIRST_TAP, PHASES, TAPS, weight_table
 from astrid_assets.imaging.psf_stamp import place_psf
-from astrid_resources.images import PSFModel, has_any
+from astrid_resources.images import PSFModel, has_any, plane_bits
 from astrid_resources.images.masks import UNUSABLE
 
 Floats = NDArray[np.float64]
+_MAD_TO_SIGMA = 1.482602
+_MEDIAN_ERROR = 1.2533
 NJY_ZERO_POINT = 31.4
 """AB magnitude of 1 nJy."""
 
@@ -51,16 +52,39 @@ def aperture_photometry(
     Unusable pixels are left out and not made up for; see `usable_fraction`.
     """
     x, y = np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float))
-    aperture = CircularAperture(np.stack([x, y], axis=1), r=radius_pix)
-    unusable = has_any(mask, *UNUSABLE)
-    error = np.sqrt(variance, dtype=np.float32)
-    table = photutils_photometry(data, aperture, error=error, mask=unusable)
-    area = aperture.area_overlap(np.ones(data.shape), mask=unusable)
-    fraction = np.nan_to_num(np.atleast_1d(area)) / aperture.area
-    empty = fraction <= 0
-    flux = np.where(empty, np.nan, np.asarray(table["aperture_sum"], float))
-    flux_error = np.where(empty, np.nan, np.asarray(table["aperture_sum_err"], float))
-    return Photometry(flux, flux_error, fraction)
+    bits = np.uint32(plane_bits(*UNUSABLE))
+    out = np.full((3, len(x)), np.nan)
+    out[2] = 0.0
+    for k in range(len(x)):
+        window, weight = _aperture(data.shape, x[k], y[k], radius_pix)
+        weight = np.where(mask[window] & bits, 0.0, weight)
+        area = float(weight.sum())
+        if area > 0:
+            out[0, k] = (weight * data[window]).sum()
+            out[1, k] = np.sqrt((weight * variance[window]).sum())
+            out[2, k] = area / (np.pi * radius_pix**2)
+    return Photometry(*out)
+
+
+def _aperture(
+    shape: tuple[int, ...], x: float, y: float, radius: float
+) -> tuple[tuple[slice, slice], Floats]:
+    """Return the window around (x, y) on the image and each pixel's share within the circle."""
+    if not (np.isfinite(x) and np.isfinite(y)):
+        return (slice(0, 0), slice(0, 0)), np.zeros((0, 0))
+    top, bottom = (
+        int(np.clip(np.floor(y + side), 0, shape[0])) for side in (0.5 - radius, radius + 1.5)
+    )
+    left, right = (
+        int(np.clip(np.floor(x + side), 0, shape[1])) for side in (0.5 - radius, radius + 1.5)
+    )
+    ny, nx = bottom - top, right - left
+    window = np.s_[top:bottom, left:right]
+    if ny <= 0 or nx <= 0:
+        return window, np.zeros((max(ny, 0), max(nx, 0)))
+    low, high = left - 0.5 - x, top - 0.5 - y
+    share = circular_overlap_grid(low, low + nx, high, high + ny, nx, ny, radius, 1, 1)
+    return window, np.asarray(share)
 
 
 def psf_photometry(
@@ -102,6 +126,19 @@ def psf_photometry(
     return Photometry(*out)
 
 
+@dataclass(frozen=True)
+class GrowthCurve:
+    """Flux within each radius over a flux given for each star, the median of n_stars stars.
+
+    share, error: arrays like `radii_pix`; NaN where no star could be used.
+    """
+
+    radii_pix: Floats = field(repr=False)
+    share: Floats = field(repr=False)
+    error: Floats = field(repr=False)
+    n_stars: int
+
+
 def growth_curve(
     data: NDArray[np.float32],
     variance: NDArray[np.float32],
@@ -110,20 +147,29 @@ def growth_curve(
     y: Floats,
     *,
     radii_pix: Floats,
-) -> Floats:
-    """Return the median of flux(radius) / flux(largest radius) over stars at (x, y).
+    flux: Floats | None = None,
+) -> GrowthCurve:
+    """Return flux(radius) / flux of stars at (x, y): medians of the stars' rings, added up.
 
-    radii_pix: increasing. Stars with an unusable pixel within the largest radius do not count;
-    NaN where none is left.
+    A neighbour spoils one ring of one star, which the ring's median leaves out. radii_pix:
+    increasing. flux: of each star, by default the one within the largest radius. Stars with an
+    unusable pixel within the largest radius do not count.
     """
     curves = [
         aperture_photometry(data, variance, mask, x, y, radius_pix=float(r)) for r in radii_pix
     ]
-    last = curves[-1]
-    whole = (last.usable_fraction > 0.999) & (last.flux > 0)
-    if not whole.any():
-        return np.full(len(radii_pix), np.nan)
-    return np.array([np.median(curve.flux[whole] / last.flux[whole]) for curve in curves])
+    total = curves[-1].flux if flux is None else np.atleast_1d(np.asarray(flux, float))
+    whole = (curves[-1].usable_fraction > 0.999) & (total > 0)
+    n = int(whole.sum())
+    if n == 0:
+        nothing = np.full(len(radii_pix), np.nan)
+        return GrowthCurve(np.asarray(radii_pix, float), nothing, nothing, 0)
+    within = np.array([curve.flux[whole] / total[whole] for curve in curves])
+    rings = np.diff(within, axis=0, prepend=0)
+    middle = np.median(rings, axis=1)
+    scatter = _MAD_TO_SIGMA * np.median(np.abs(rings - middle[:, None]), axis=1)
+    error = np.sqrt(np.cumsum(scatter**2)) * _MEDIAN_ERROR / np.sqrt(n)
+    return GrowthCurve(np.asarray(radii_pix, float), np.cumsum(middle), error, n)
 
 
 def interpolate_at(values: NDArray[np.float32], x: Floats, y: Floats) -> Floats:

@@ -57,6 +57,14 @@ def test_sky_noise_and_variance_are_right(made) -> None:
         assert np.median(ratio) == pytest.approx(1, abs=0.03)
 
 
+def test_psf_fluxes_are_on_the_scale_of_the_stars_light(made) -> None:
+    for _, calibration in made:
+        metrics = calibration.metrics
+        assert metrics.n_flux_scale_stars >= 10
+        assert metrics.flux_scale_error < 0.01
+        assert abs(metrics.flux_scale_ratio - 1) < 0.01 + 4 * metrics.flux_scale_error
+
+
 def test_psf_and_depth_are_right(made) -> None:
     for exposure, calibration in made:
         metrics = calibration.metrics

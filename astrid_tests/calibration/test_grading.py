@@ -49,6 +49,10 @@ def test_a_good_exposure_is_an_a() -> None:
         ({"flux_median_sigma": -0.45}, Grade.B),
         ({"variance_ratio": 0.5}, Grade.C),
         ({"variance_ratio": 2.0}, Grade.C),
+        ({"flux_scale_ratio": 0.955, "flux_scale_error": 0.004}, Grade.A),
+        ({"flux_scale_ratio": 0.945, "flux_scale_error": 0.004}, Grade.B),
+        ({"flux_scale_ratio": 1.1, "flux_scale_error": 0.004}, Grade.C),
+        ({"flux_scale_ratio": None, "flux_scale_error": None}, Grade.A),
     ],
 )
 def test_limits(changes: dict, expected: Grade) -> None:

@@ -122,10 +122,40 @@ def test_growth_curve_is_that_of_the_psf():
     curve = growth_curve(out.data, out.variance, out.mask, x, y, radii_pix=radii)
     alpha = 3.5 / (2 * np.sqrt(2 ** (1 / 3.5) - 1))
     expected = 1 - (1 + (radii / alpha) ** 2) ** -2.5
-    np.testing.assert_allclose(curve, expected / expected[-1], atol=0.015)
-    assert np.isnan(
-        growth_curve(out.data, out.variance, out.mask, [1.0], [1.0], radii_pix=radii)
-    ).all()
+    np.testing.assert_allclose(curve.share, expected / expected[-1], atol=0.015)
+    assert curve.n_stars == len(x)
+    nothing = growth_curve(out.data, out.variance, out.mask, [1.0], [1.0], radii_pix=radii)
+    assert nothing.n_stars == 0
+    assert np.isnan(nothing.share).all()
+
+
+@pytest.mark.parametrize("has_neighbours", [False, True])
+def test_a_growth_curve_knows_its_error_and_leaves_most_of_a_neighbour_out(has_neighbours):
+    """Every fifth star has a neighbour of a third of its flux in some ring."""
+    rng = np.random.default_rng(2)
+    radii, pulls, last = np.array([6.0, 9.0, 12.0]), [], []
+    stamp = blank((64, 64)).psf.centre.astype(np.float32)
+    at, free = [float(stamp.shape[0] // 2)], np.zeros(stamp.shape, np.uint32)
+    true = growth_curve(stamp, stamp**0, free, at, at, radii_pix=radii, flux=[1.0]).share
+    for seed in range(8):
+        image = blank((512, 512), seed=seed)
+        x, y = places(image.shape, rng, step=60.0)
+        flux = rng.uniform(2e4, 4e4, x.size)
+        out = inject_sources(image, x=x, y=y, flux_adu=flux, rng=rng)
+        if has_neighbours:
+            angle, distance = rng.uniform(0, 2 * np.pi, x.size), rng.uniform(6, 10, x.size)
+            u, v = x + distance * np.cos(angle), y + distance * np.sin(angle)
+            near = np.arange(x.size) % 5 == 0
+            out = inject_sources(out, x=u[near], y=v[near], flux_adu=flux[near] / 3, rng=rng)
+        curve = growth_curve(out.data, out.variance, out.mask, x, y, radii_pix=radii, flux=flux)
+        assert curve.n_stars == len(x)
+        pulls.append((curve.share - true) / curve.error)
+        last.append(curve.share[-1])
+    if has_neighbours:
+        assert 0 < np.mean(last) - true[-1] < 0.3 * (0.2 / 3)
+    else:
+        assert np.std(pulls) == pytest.approx(1, abs=0.4)
+        assert abs(np.mean(pulls)) < 0.8
 
 
 def test_interpolation_between_pixels():
