@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from astrid_assets.candidates.extract import CandidateSettings, find_candidates
 from astrid_assets.detections.cutouts import candidate_cutouts
 from astrid_assets.detections.scoring import Champion, score
-from astrid_assets.difference.matching import StarMatch
+from astrid_assets.difference.matching import known_match
 from astrid_assets.difference.subtract import (
     Subtraction,
     SubtractionSettings,
@@ -178,19 +178,7 @@ def subtract_again(
     they would be spoilt by sources that nature did not put there.
     """
     m = subtraction.metrics
-    none = np.zeros(0)
-    match = StarMatch(
-        shift_x_pix=m.shift_x_pix,
-        shift_y_pix=m.shift_y_pix,
-        flux_ratio=m.flux_ratio,
-        flux_ratio_error=m.flux_ratio_error,
-        astrometric_noise_x_pix=m.astrometric_noise_x_pix,
-        astrometric_noise_y_pix=m.astrometric_noise_y_pix,
-        psf_error=m.psf_error,
-        x=none,
-        y=none,
-        flux=none,
-    )
+    match = known_match(m, injected.shape)
     again = subtract_aligned(injected, subtraction.reference_on_science, match, settings=settings)
     change = np.float32(again.metrics.noise_scale_factor / m.noise_scale_factor)
     difference = replace(

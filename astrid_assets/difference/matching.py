@@ -1,4 +1,4 @@
-"""Aligning a pair by the stars both images show: residual shift, flux ratio, registration noise."""
+"""Aligning a pair by the stars both show: shift and distortion, flux ratio, registration noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from astrid_assets.difference.metrics import SubtractionMetrics
 from astrid_assets.difference.star_fits import StarFits, find_peaks, fit_stars
+from astrid_assets.difference.surfaces import Surface, fit_surfaces
 from astrid_assets.imaging.resample import world_to_pixel
 from astrid_resources.images import Image, KnownFailure
 
@@ -17,7 +19,7 @@ FloatColumn = NDArray[np.float64]
 _POSITION_FLOOR_PIX = 0.1
 _FLUX_FLOOR = 0.05
 _POSITION_ERROR_FLOOR_PIX = 0.001
-_HUBER = 1.5
+_FLUX_ERROR_FLOOR = 0.01
 
 
 class TooFewMatchesError(KnownFailure):
@@ -31,6 +33,8 @@ class MatchSettings:
     peak_sigma: pixel significance of a usable peak. search_radius_pix: largest residual shift of
     the reference against its WCS. max_residual: largest fractional misfit of a star (galaxies and
     blends exceed it). n_stars_min, n_stars_max: stars needed, stars used.
+    n_stars_by_order: stars needed before shift or flux ratio may be constant, linear, quadratic.
+    shift_error_max_pix, log_ratio_error_max: no variation is taken that is less certain anywhere.
     """
 
     peak_sigma: float = 8.0
@@ -38,23 +42,27 @@ class MatchSettings:
     max_residual: float = 0.12
     n_stars_min: int = 3
     n_stars_max: int = 200
+    n_stars_by_order: tuple[int, ...] = (1, 10, 30)
+    shift_error_max_pix: float = 0.05
+    log_ratio_error_max: float = 0.02
 
 
 @dataclass(frozen=True)
 class StarMatch:
     """How the reference lies on the science image, with the stars that say so.
 
-    shift_x_pix, shift_y_pix: to be added to the reference pixel position that the two WCS give.
-    flux_ratio: F_r / F_n, reference counts over science counts of a star.
+    shift: along x and y, to be added to the reference pixel position that the two WCS give; of the
+        position on the science image.
+    log_flux_ratio: ln F_r / F_n, reference counts over science counts of a star.
+    level: sky left between the two, as a PSF flux of the difference; None: still to be measured.
     astrometric_noise_*_pix: rms registration error per axis: robust intrinsic scatter beyond the
         stars' own position errors, and the error of the shift itself.
     psf_error: typical fractional misfit of the two PSF models at the stars, beyond noise.
     x, y, flux: the stars on the science image (pixels, science counts).
     """
 
-    shift_x_pix: float
-    shift_y_pix: float
-    flux_ratio: float
+    shift: tuple[Surface, Surface]
+    log_flux_ratio: Surface
     flux_ratio_error: float
     astrometric_noise_x_pix: float
     astrometric_noise_y_pix: float
@@ -62,6 +70,12 @@ class StarMatch:
     x: FloatColumn = field(repr=False)
     y: FloatColumn = field(repr=False)
     flux: FloatColumn = field(repr=False)
+    level: Surface | None = None
+
+    @property
+    def flux_ratio(self) -> float:
+        """F_r / F_n at the centre of the field."""
+        return float(np.exp(self.log_flux_ratio.middle))
 
     @property
     def n_stars(self) -> int:
@@ -102,6 +116,23 @@ def match_stars(
     if use.sum() < settings.n_stars_min:
         raise _too_few(int(use.sum()), settings)
     return _summary(science, reference, fits, fits_reference, use, settings)
+
+
+def known_match(metrics: SubtractionMetrics, shape: tuple[int, int]) -> StarMatch:
+    """Return the alignment that a subtraction on a grid of `shape` recorded, without its stars."""
+    none = np.zeros(0)
+    return StarMatch(
+        shift=(Surface(metrics.shift_x_terms, shape), Surface(metrics.shift_y_terms, shape)),
+        log_flux_ratio=Surface(metrics.log_flux_ratio_terms, shape),
+        flux_ratio_error=metrics.flux_ratio_error,
+        astrometric_noise_x_pix=metrics.astrometric_noise_x_pix,
+        astrometric_noise_y_pix=metrics.astrometric_noise_y_pix,
+        psf_error=metrics.psf_error,
+        x=none,
+        y=none,
+        flux=none,
+        level=Surface(metrics.level_terms, shape),
+    )
 
 
 def on_reference(
@@ -171,28 +202,36 @@ def _summary(
     use = use.copy()
     if kept.sum() >= max(settings.n_stars_min, kept.size / 2):
         use[np.flatnonzero(use)[~kept]] = False
-    shift, noise = zip(
-        *(_mean_and_noise(delta[use, axis], error[use, axis]) for axis in (0, 1)), strict=True
+    place = {"x": fits.x[use], "y": fits.y[use], "shape": science.shape}
+    moved = fit_surfaces(
+        **place,
+        values=delta[use],
+        errors=error[use],
+        n_needed=settings.n_stars_by_order,
+        error_floor=_POSITION_ERROR_FLOOR_PIX,
+        error_max=settings.shift_error_max_pix,
     )
     relative = np.hypot(
         fits.flux_error[use] / fits.flux[use],
         fits_reference.flux_error[use] / fits_reference.flux[use],
     )
-    relative = np.hypot(relative, 0.01)
     log_ratio = np.log(fits_reference.flux[use] / fits.flux[use])
-    weight = 1 / relative**2
-    mean = float(np.sum(weight * log_ratio) / weight.sum())
-    scatter = float(np.sqrt(np.sum(weight * (log_ratio - mean) ** 2) / weight.sum()))
-    ratio = float(np.exp(mean))
+    scaled = fit_surfaces(
+        **place,
+        values=log_ratio[:, None],
+        errors=relative[:, None],
+        n_needed=settings.n_stars_by_order,
+        error_floor=_FLUX_ERROR_FLOOR,
+        error_max=settings.log_ratio_error_max,
+    )
     misfit = np.hypot(fits.residual[use], fits_reference.residual[use])
     bright = np.argsort(-fits.flux[use])[: max(3, int(use.sum()) // 2)]
     return StarMatch(
-        shift_x_pix=shift[0],
-        shift_y_pix=shift[1],
-        flux_ratio=ratio,
-        flux_ratio_error=ratio * float(max(scatter, weight.mean() ** -0.5) / np.sqrt(use.sum())),
-        astrometric_noise_x_pix=noise[0],
-        astrometric_noise_y_pix=noise[1],
+        shift=(moved.surfaces[0], moved.surfaces[1]),
+        log_flux_ratio=scaled.surfaces[0],
+        flux_ratio_error=float(np.exp(scaled.surfaces[0].middle) * scaled.errors[0]),
+        astrometric_noise_x_pix=moved.noise[0],
+        astrometric_noise_y_pix=moved.noise[1],
         psf_error=float(np.median(misfit[bright])),
         x=fits.x[use],
         y=fits.y[use],
@@ -205,26 +244,3 @@ def _unclipped(values: FloatColumn, *, floor: float) -> NDArray[np.bool_]:
     middle = np.median(values)
     spread = 1.4826 * np.median(np.abs(values - middle))
     return np.abs(values - middle) <= 4 * spread * (1 + 4 / values.size) + floor
-
-
-def _mean_and_noise(delta: FloatColumn, error: FloatColumn) -> tuple[float, float]:
-    """Return a robust mean and the rms registration noise left beyond the stars' errors.
-
-    The intrinsic scatter is the one that makes the robust scatter of the standardised deviations
-    1; a star of high proper motion neither draws the mean (Huber weights) nor raises the scatter.
-    """
-    floor2 = _POSITION_ERROR_FLOOR_PIX**2
-    mean = float(np.median(delta))
-    intrinsic2 = 0.0
-    for _ in range(10):
-        low, high = 0.0, 4.0
-        for _ in range(24):
-            middle = 0.5 * (low + high)
-            z = np.abs(delta - mean) / np.sqrt(error**2 + floor2 + middle**2)
-            low, high = (middle, high) if 1.4826 * np.median(z) > 1 else (low, middle)
-        intrinsic2 = low**2
-        total2 = error**2 + floor2 + intrinsic2
-        z = np.abs(delta - mean) / np.sqrt(total2)
-        weight = np.minimum(1, _HUBER / np.maximum(z, 1e-9)) / total2
-        mean = float(np.sum(weight * delta) / weight.sum())
-    return mean, float(np.sqrt(intrinsic2 + 1 / weight.sum()))

@@ -1,8 +1,13 @@
-"""The numbers every difference carries, and the verdict on them."""
+"""The numbers every difference carries, how some are read off its maps, and the verdict on them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MAX_SAMPLES = 200_000
 
 
 @dataclass(frozen=True)
@@ -12,7 +17,11 @@ class SubtractionMetrics:
     score_*: blank-sky statistics of score_corrected before any noise scaling (sigmas).
     score_tail_fraction: two-sided fraction beyond 4. n_independent: their sample size.
     noise_scale_factor: what score and flux error were scaled by afterwards (1: nothing).
-    flux_ratio: F_r / F_n. shift_*_pix: residual shift of the reference, its own pixels.
+    flux_ratio: F_r / F_n. shift_*_pix: residual shift of the reference, its own pixels. Both at the
+    centre of the field; *_terms are the coefficients of their variation (of ln flux_ratio), of
+    registration_order and flux_ratio_order; distortion_pix, flux_ratio_variation: how far they go.
+    level_terms: of the sky that was left and taken away, as a PSF flux of the difference;
+    sky_level: that at the centre, per pixel. Both science counts.
     astrometric_noise_*_pix: registration rms. psf_error: fractional misfit of the PSF models.
     residual_power_ratio: rms score at the common stars over its expectation (1 is perfect).
     coverage_fraction: share of usable science pixels that the reference covers.
@@ -52,6 +61,15 @@ class SubtractionMetrics:
     fwhm_reference_pix: float
     fwhm_difference_pix: float
     n_sub_images: int
+    registration_order: int
+    distortion_pix: float
+    flux_ratio_order: int
+    flux_ratio_variation: float
+    sky_level: float
+    shift_x_terms: tuple[float, ...]
+    shift_y_terms: tuple[float, ...]
+    log_flux_ratio_terms: tuple[float, ...]
+    level_terms: tuple[float, ...]
     wcs_correction_arcsec: float = 0.0
     wcs_correction_reason: str = ""
 
@@ -63,3 +81,29 @@ class Quality:
     is_passed: bool
     reasons: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+
+def typical(
+    values: NDArray[np.float32], blank: NDArray[np.bool_], unusable: NDArray[np.bool_]
+) -> float:
+    """Return the median of a map in blank sky, or on all usable pixels, of an even sample."""
+    stride = max(1, int(np.sqrt(values.size / _MAX_SAMPLES)))
+    sample, chosen = values[::stride, ::stride], blank[::stride, ::stride]
+    if not chosen.any():
+        chosen = ~unusable[::stride, ::stride]
+    return float(np.median(sample[chosen] if chosen.any() else sample))
+
+
+def residual_power_ratio(
+    score_corrected: NDArray[np.float32], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> float | None:
+    """Return the rms of the score on the 3 x 3 pixels of each star at (x, y) (expected: 1)."""
+    ny, nx = score_corrected.shape
+    column, row = np.rint(x).astype(int), np.rint(y).astype(int)
+    inside = (column > 0) & (row > 0) & (column < nx - 1) & (row < ny - 1)
+    if not inside.any():
+        return None
+    offset = np.arange(-1, 2)
+    rows = row[inside, None, None] + offset[None, :, None]
+    columns = column[inside, None, None] + offset[None, None, :]
+    return float(np.sqrt(np.mean(score_corrected[rows, columns].astype(float) ** 2)))

@@ -14,7 +14,11 @@ from astrid_resources.products import Product
 def stored_subtraction(store: ObjectStore, product: Product) -> Subtraction:
     """Return the subtraction of a product of `difference_images`."""
     names = {field.name for field in fields(SubtractionMetrics)}
-    metrics = {name: value for name, value in product.metrics.items() if name in names}
+    metrics = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in product.metrics.items()
+        if name in names
+    }
     return Subtraction(
         difference_of(store, product),
         image_of(store, product, "reference_on_science"),

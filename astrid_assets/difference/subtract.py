@@ -18,8 +18,19 @@ from astrid_assets.difference.blank_sky import (
     blank_sky_verdict,
 )
 from astrid_assets.difference.kernels import Scheme
+from astrid_assets.difference.levels import (
+    LevelSettings,
+    measured_level,
+    on_one_scale,
+    take_level,
+)
 from astrid_assets.difference.matching import MatchSettings, StarMatch, match_stars, on_reference
-from astrid_assets.difference.metrics import Quality, SubtractionMetrics
+from astrid_assets.difference.metrics import (
+    Quality,
+    SubtractionMetrics,
+    residual_power_ratio,
+    typical,
+)
 from astrid_assets.difference.planes import pair_masks
 from astrid_assets.difference.sub_images import subtract_maps
 from astrid_assets.difference.wcs_rescue import (
@@ -33,8 +44,6 @@ from astrid_resources.images import (
     Image,
     NoWork,
 )
-
-_MAX_SAMPLES = 200_000
 
 
 class NoOverlapError(NoWork):
@@ -58,6 +67,7 @@ class SubtractionSettings:
     wcs: WCSRescueSettings = field(default_factory=WCSRescueSettings)
     matching: MatchSettings = field(default_factory=MatchSettings)
     blank_sky: BlankSkySettings = field(default_factory=BlankSkySettings)
+    level: LevelSettings = field(default_factory=LevelSettings)
 
 
 @dataclass(frozen=True)
@@ -85,12 +95,7 @@ def subtract(
     science, correction = corrected_by_stars(science, reference, settings=settings.wcs)
     _require_overlap(science, reference, settings)
     match = match_stars(science, reference, settings=settings.matching)
-    aligned = resample(
-        reference,
-        wcs=science.wcs,
-        shape=science.shape,
-        shift_pix=(match.shift_x_pix, match.shift_y_pix),
-    )
+    aligned = resample(reference, wcs=science.wcs, shape=science.shape, shift_pix=match.shift)
     return subtract_aligned(science, aligned, match, correction=correction, settings=settings)
 
 
@@ -121,7 +126,7 @@ def subtract_aligned(
 
     maps = subtract_maps(
         science,
-        aligned,
+        on_one_scale(aligned, match.log_flux_ratio),
         scheme_at=scheme_at,
         order=max(psf.order, psf_reference.order),
         astrometric_noise_pix=(match.astrometric_noise_x_pix, match.astrometric_noise_y_pix),
@@ -135,6 +140,15 @@ def subtract_aligned(
         maps.reference_significance, masks.either, fwhm_pix=fwhm, settings=settings.blank_sky
     )
     blank &= maps.score_corrected != 0
+    level = match.level or measured_level(
+        maps.psf_flux,
+        maps.psf_flux_error,
+        blank,
+        pixels_per_element=float(np.sum(maps.psf_score.astype(float) ** 2)),
+        settings=settings.level,
+    )
+    area = maps.psf.noise_equivalent_area_pix
+    take_level(maps, level, effective_area_pix=area)
     sky = blank_sky_statistics(maps.score_corrected, blank, score_autocorrelation=maps.psf_score)
     is_resampled = science.meta.is_resampled or aligned.meta.is_resampled
     scale = 1.0
@@ -159,7 +173,7 @@ def subtract_aligned(
         scale,
         "zogy",
     )
-    limit = 5 * _typical(flux_error, blank, masks.either)
+    limit = 5 * typical(flux_error, blank, masks.either)
     zero_point = science.meta.zero_point_ab_mag
     metrics = SubtractionMetrics(
         score_median=sky.median,
@@ -171,16 +185,16 @@ def subtract_aligned(
         noise_scale_factor=scale,
         flux_ratio=match.flux_ratio,
         flux_ratio_error=match.flux_ratio_error,
-        shift_x_pix=match.shift_x_pix,
-        shift_y_pix=match.shift_y_pix,
+        shift_x_pix=match.shift[0].middle,
+        shift_y_pix=match.shift[1].middle,
         astrometric_noise_x_pix=match.astrometric_noise_x_pix,
         astrometric_noise_y_pix=match.astrometric_noise_y_pix,
         psf_error=psf_error,
         n_stars=match.n_stars,
-        residual_power_ratio=_residual_power_ratio(difference.score_corrected, match),
+        residual_power_ratio=residual_power_ratio(difference.score_corrected, match.x, match.y),
         coverage_fraction=coverage,
         masked_fraction=float(masks.either.mean()),
-        noise_level=_typical(maps.difference_variance, blank, masks.either) ** 0.5,
+        noise_level=typical(maps.difference_variance, blank, masks.either) ** 0.5,
         limiting_flux_5sigma=limit,
         limiting_mag_5sigma=None
         if zero_point is None
@@ -191,6 +205,15 @@ def subtract_aligned(
         fwhm_reference_pix=aligned.psf.fwhm_pix,  # type: ignore[union-attr]
         fwhm_difference_pix=fwhm,
         n_sub_images=maps.n_sub_images,
+        registration_order=match.shift[0].order,
+        distortion_pix=max(shift.departure() for shift in match.shift),
+        flux_ratio_order=match.log_flux_ratio.order,
+        flux_ratio_variation=match.log_flux_ratio.departure(),
+        sky_level=level.middle / area,
+        shift_x_terms=match.shift[0].coefficients,
+        shift_y_terms=match.shift[1].coefficients,
+        log_flux_ratio_terms=match.log_flux_ratio.coefficients,
+        level_terms=level.coefficients,
         wcs_correction_arcsec=correction.arcsec,
         wcs_correction_reason=correction.reason,
     )
@@ -222,25 +245,3 @@ def _no_overlap(coverage: float, settings: SubtractionSettings) -> NoOverlapErro
         coverage_fraction=coverage,
         coverage_fraction_min=settings.coverage_fraction_min,
     )
-
-
-def _typical(values: np.ndarray, blank: np.ndarray, unusable: np.ndarray) -> float:
-    """Return the median of a map in blank sky, or on all usable pixels, of an even sample."""
-    stride = max(1, int(np.sqrt(values.size / _MAX_SAMPLES)))
-    sample, chosen = values[::stride, ::stride], blank[::stride, ::stride]
-    if not chosen.any():
-        chosen = ~unusable[::stride, ::stride]
-    return float(np.median(sample[chosen] if chosen.any() else sample))
-
-
-def _residual_power_ratio(score_corrected: np.ndarray, match: StarMatch) -> float | None:
-    """Return the rms of the score on the 3 x 3 pixels of each common star (expected: 1)."""
-    ny, nx = score_corrected.shape
-    x, y = np.rint(match.x).astype(int), np.rint(match.y).astype(int)
-    inside = (x > 0) & (y > 0) & (x < nx - 1) & (y < ny - 1)
-    if not inside.any():
-        return None
-    offset = np.arange(-1, 2)
-    rows = y[inside, None, None] + offset[None, :, None]
-    columns = x[inside, None, None] + offset[None, None, :]
-    return float(np.sqrt(np.mean(score_corrected[rows, columns].astype(float) ** 2)))

@@ -5,6 +5,8 @@ The WCS is evaluated on a sparse grid and interpolated by cubic convolution, pix
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from astropy.wcs import WCS
 from astropy.wcs.wcs import NoConvergence
@@ -18,16 +20,18 @@ from astrid_resources.images import Image, MaskPlane, plane_bits
 from astrid_resources.images.masks import UNUSABLE
 
 GRID_STEP_PIX = 32
+Shift = float | Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+"""A shift in pixels: the same everywhere, or a function of output pixel positions (x, y)."""
 _TOLERANCE_PIX = 1e-7
 
 
 def resample(
-    image: Image, *, wcs: WCS, shape: tuple[int, int], shift_pix: tuple[float, float] = (0.0, 0.0)
+    image: Image, *, wcs: WCS, shape: tuple[int, int], shift_pix: tuple[Shift, Shift] = (0.0, 0.0)
 ) -> Image:
     """Return `image` on the grid of `wcs` with `shape` (ny, nx), surface brightness times area.
 
     shift_pix: (x, y) in pixels of `image`, added to the positions at which it is read: what
-        must be added where its own WCS is off.
+        must be added where its own WCS is off; a function must be smooth over 32 pixels.
     The flux of sources is preserved (pixel-area Jacobian J). Variance follows the weights w, not
     w^2, times J: the noise power at PSF scale is what stays unchanged. Unusable pixels take no
     part where usable ones remain; they set their plane on every output pixel whose central
@@ -57,7 +61,7 @@ def resample(
 
 
 def grid_positions(
-    wcs_in: WCS, wcs_out: WCS, shape: tuple[int, int], *, shift_pix: tuple[float, float]
+    wcs_in: WCS, wcs_out: WCS, shape: tuple[int, int], *, shift_pix: tuple[Shift, Shift]
 ) -> NDArray[np.float64]:
     """Return input positions (x, y) at the nodes of a sparse grid over the output: (2, my, mx).
 
@@ -68,7 +72,9 @@ def grid_positions(
     y, x = np.meshgrid(*nodes, indexing="ij")
     ra, dec = wcs_out.all_pix2world(x.ravel(), y.ravel(), 0)
     u, v = world_to_pixel(wcs_in, ra, dec)
-    return np.stack([u.reshape(x.shape) + shift_pix[0], v.reshape(x.shape) + shift_pix[1]])
+    places = (u.reshape(x.shape), v.reshape(x.shape))
+    shifts = (shift(x, y) if callable(shift) else shift for shift in shift_pix)
+    return np.stack([place + shift for place, shift in zip(places, shifts, strict=True)])
 
 
 def world_to_pixel(
