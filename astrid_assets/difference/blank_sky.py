@@ -65,7 +65,9 @@ def blank_sky_mask(
 ) -> BoolArray:
     """Return where the sky is blank, bool [y, x].
 
-    reference_significance: matched-filter significance of the reference, sigmas.
+    reference_significance: matched-filter significance of the reference, sigmas. Peaks of both
+    signs are kept away from: without the positive ones alone, the reference's noise would be low
+    in what is left, and the score's median above 0.
     unusable: True at every mask bit to keep away from, by `distance_fwhm`.
     Distances are measured on blocks of one FWHM, each as bad as its worst pixel.
     """
@@ -155,6 +157,7 @@ def _sample(score, blank, step, values):  # type: ignore[no-untyped-def]
 
 
 def _block_max(array: NDArray[Any], block: int) -> NDArray[Any]:
+    """Return the greatest absolute value of each block of `block` pixels squared."""
     ny, nx = array.shape
     out = np.empty((-(-ny // block), -(-nx // block)), array.dtype)
     over_rows(lambda first, stop: _highest(array, block, first, stop, out), out.shape[0])
@@ -165,10 +168,10 @@ def _block_max(array: NDArray[Any], block: int) -> NDArray[Any]:
 def _highest(array, block, first, stop, out):  # type: ignore[no-untyped-def]
     ny, nx = array.shape
     for j in range(first, stop):
-        row = array[j * block].copy()
+        row = np.abs(array[j * block])
         for y in range(j * block + 1, min((j + 1) * block, ny)):
             for x in range(nx):
-                row[x] = max(row[x], array[y, x])
+                row[x] = max(row[x], abs(array[y, x]))
         for i in range(out.shape[1]):
             value = row[i * block]
             for x in range(i * block + 1, min((i + 1) * block, nx)):

@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 
 from astrid_assets.imaging.synthetic.epoch import Epoch
 from astrid_assets.imaging.synthetic.field import Kind, SkyField, make_field, uniform_positions
-from astrid_assets.imaging.synthetic.render import SourceTruth, SyntheticExposure, render
+from astrid_assets.imaging.synthetic.render import (
+    FLOOR_SIGMA,
+    SourceTruth,
+    SyntheticExposure,
+    render,
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ def make_pair(
     variable_fraction: float = 0.0,
     transient_host_fraction: float = 0.0,
     transient_flux_adu: NDArray[np.float64] | None = None,
+    floor_sigma: float = FLOOR_SIGMA,
 ) -> SyntheticPair:
     """Return a seeded pair; equal arguments give equal pixels.
 
@@ -49,6 +55,7 @@ def make_pair(
     transient_snr: transients are placed uniform in sky-limited S/N of the science exposure alone
         within this range, away from the edge. Stars reach 1.5 mag below its 5 sigma depth.
     transient_flux_adu: their science counts instead, one each; `n_transients` is then not asked.
+    floor_sigma: where the wings of sources end (see `render`).
     Pure noise: stars_per_mpix=0, galaxies_per_mpix=0.
     """
     rng = np.random.default_rng(seed)
@@ -74,8 +81,8 @@ def make_pair(
     magnitude = epoch.magnitude_ab(transient_flux_adu)
     began = {"kind": Kind.TRANSIENT, "mjd_start_tai": epoch.mjd_mid_tai - 1}
     field = field.plus(SkyField.points(*place, magnitude, **began))  # type: ignore[arg-type]
-    made = render(field, epoch, rng)
-    earlier = render(field, reference, rng)
+    made = render(field, epoch, rng, floor_sigma=floor_sigma)
+    earlier = render(field, reference, rng, floor_sigma=floor_sigma)
     is_new = made.truth.kind == Kind.TRANSIENT
     return SyntheticPair(made, earlier, field, made.truth.select(is_new))
 

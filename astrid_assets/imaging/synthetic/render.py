@@ -22,7 +22,7 @@ from astrid_resources.images import Image, MaskPlane, PSFModel, RawExposure
 
 FloatMap = NDArray[np.float32]
 Floats = NDArray[np.float64]
-_FLOOR_SIGMA = 0.003
+FLOOR_SIGMA = 0.003
 _MARGIN_PIX = 60.0
 _POISSON_BELOW_E = 100.0
 
@@ -89,17 +89,25 @@ class SyntheticExposure:
         )  # fmt: skip
 
 
-def render(field: SkyField, epoch: Epoch, rng: np.random.Generator) -> SyntheticExposure:
+def render(
+    field: SkyField,
+    epoch: Epoch,
+    rng: np.random.Generator,
+    *,
+    floor_sigma: float = FLOOR_SIGMA,
+) -> SyntheticExposure:
     """Return one noisy exposure of `field` under `epoch`, with its truth.
 
     Noise is Poisson in electrons (drawn as Gaussian of the same variance where 100 electrons or
     more are expected) plus Gaussian read noise; counts are not rounded.
+    floor_sigma: wings of sources end where they fall below this part of the sky noise per pixel.
+    What a whole field lacks by it shows in a median that is measured to 0.01 sigma.
     """
     sigma = epoch.sky_sigma_adu
     truth = _truth(field, epoch)
     clean = np.zeros(epoch.shape, np.float32)
-    _add_points(clean, truth, epoch, floor=_FLOOR_SIGMA * sigma)
-    _add_galaxies(clean, truth, field, epoch, floor=_FLOOR_SIGMA * sigma)
+    _add_points(clean, truth, epoch, floor=floor_sigma * sigma)
+    _add_galaxies(clean, truth, field, epoch, floor=floor_sigma * sigma)
     sky = sky_level(epoch)
     seen = clean + sky
     trails = add_trails(
