@@ -56,15 +56,16 @@ def cosmic_rays(
 
     over_rows(band, data.shape[0])
     y, x = np.divmod(np.flatnonzero(seen), data.shape[1])
-    state, found = laplacian.hits_among(
-        y,
-        x,
-        data,
-        variance,
-        unusable,
-        limit,
-        settings.neighbour_fraction,
-        settings.contrast_min,
+    is_seed = np.empty(y.size, np.bool_)
+
+    def part(first: int, stop: int) -> None:
+        laplacian.seeds(
+            y, x, data, variance, unusable, limit, settings.contrast_min, first, stop, is_seed
+        )
+
+    over_rows(part, y.size)
+    state, found = laplacian.hits_around(
+        y[is_seed], x[is_seed], data, variance, unusable, limit, settings.neighbour_fraction
     )
     fwhm = float(np.clip(fwhm_pix, settings.fwhm_min_pix, settings.fwhm_max_pix))
     falls = (2.0 ** (-4 / fwhm**2), 2.0 ** (-8 / fwhm**2))

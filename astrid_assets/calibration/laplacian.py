@@ -112,18 +112,15 @@ def _excess(data, variance, unusable, y, x, least):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def hits_among(ys, xs, data, variance, unusable, threshold, fraction, contrast):  # type: ignore[no-untyped-def]
-    """uint8 map, HIT where a cosmic ray hit: the seeds among the candidates (ys, xs), and growth.
+def seeds(ys, xs, data, variance, unusable, threshold, contrast, first, stop, out):  # type: ignore[no-untyped-def]
+    """Which of the candidates first to stop begin a hit, into bool `out`.
 
     A seed exceeds `threshold` noise and `contrast` times the fine structure (5 x 5 less 9 x 9
-    median); neighbours join above the threshold, and then above `fraction` of it.
+    median).
     """
-    ny, nx = data.shape
-    state = np.zeros((ny, nx), np.uint8)
-    found = np.empty((9 * ys.size + 1, 2), np.int32)
-    n = 0
-    for k in range(ys.size):
+    for k in range(first, stop):
         y, x = ys[k], xs[k]
+        out[k] = False
         if unusable[y, x]:
             continue
         excess, noise = _excess(data, variance, unusable, y, x, threshold)
@@ -131,10 +128,22 @@ def hits_among(ys, xs, data, variance, unusable, threshold, fraction, contrast):
             continue
         structure = _box_median(data, unusable, y, x, FINE_RADIUS, False)
         structure -= _box_median(data, unusable, y, x, COARSE_RADIUS, False)
-        if excess > contrast * max(structure, SMALLEST_STRUCTURE * noise):
-            state[y, x] = SEED
-            found[n, 0], found[n, 1] = y, x
-            n += 1
+        out[k] = excess > contrast * max(structure, SMALLEST_STRUCTURE * noise)
+
+
+@njit(cache=True, nogil=True)
+def hits_around(ys, xs, data, variance, unusable, threshold, fraction):  # type: ignore[no-untyped-def]
+    """uint8 map, HIT where a cosmic ray hit, and those pixels: the seeds (ys, xs), and growth.
+
+    Neighbours join above the threshold, and then above `fraction` of it.
+    """
+    ny, nx = data.shape
+    state = np.zeros((ny, nx), np.uint8)
+    found = np.empty((9 * ys.size + 1, 2), np.int32)
+    n = ys.size
+    for k in range(n):
+        state[ys[k], xs[k]] = SEED
+        found[k, 0], found[k, 1] = ys[k], xs[k]
     for level, limit in ((CORE, threshold), (HIT, fraction * threshold)):
         last = n
         for k in range(last):

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from astrid_assets.imaging.threads import over_rows
 from astrid_resources.images.psf import polynomial_terms
 
 Floats = NDArray[np.float64]
@@ -91,37 +92,66 @@ def _quadratic(shape: Floats) -> Floats:
     return np.exp(-2 * log_alpha) * np.stack([cosh - ratio * g1, -ratio * g2, cosh + ratio * g1])
 
 
-@njit(cache=True, nogil=True)
-def _model_and_slopes(x, y, size, coefficients, slopes1, slopes2, beta):  # type: ignore[no-untyped-def]
-    """Unit-flux Moffats and their slopes in x, y, ln alpha, g1, g2, beta: (n, 7, size * size).
+@njit(cache=True, nogil=True, fastmath=True)
+def _products(a, b):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for k in range(a.size):
+        total += a[k] * b[k]
+    return total
 
-    x, y: positions on the stamps; slopes1, slopes2: d(a, b, c)/d(g1, g2) per star.
+
+@njit(cache=True, nogil=True)
+def _sums_of_stars(  # type: ignore[no-untyped-def]
+    data, variance, usable, flux, sky, x, y, coefficients, slopes1, slopes2, beta, clip2,
+    first, stop, chi2, sums,
+):  # fmt: skip
+    """Normal matrices (n, 9, 9) and chi2 (n,) of stars first to stop, one pass over each stamp.
+
+    Rows: slopes of the counts in flux, x, y, sky, ln alpha, g1, g2, beta, then what the model
+    leaves, all over the noise. x, y: positions on the stamps; slopes1, slopes2: d(a, b, c) /
+    d(g1, g2) per star; clip2: (counts over noise)^2 above which a pixel does not count.
     """
-    n = x.size
-    out = np.empty((n, 7, size * size))
-    for k in range(n):
+    size = data.shape[1]
+    rows = np.empty((9, size * size))
+    for k in range(first, stop):
         a, b, c = coefficients[0, k], coefficients[1, k], coefficients[2, k]
         peak = (beta - 1) / np.pi * np.sqrt(a * c - b * b)
+        s, t, f = slopes1[:, k], slopes2[:, k], flux[k]
+        total, n, m = 0.0, 0, 0
         for j in range(size):
             dy = j - y[k]
             for i in range(size):
+                if not usable[k, j, i]:
+                    continue
                 dx = i - x[k]
                 q = a * dx * dx + 2 * b * dx * dy + c * dy * dy
                 log = np.log1p(q)
                 value = peak * np.exp(-beta * log)
-                fall = value * beta / (1 + q)
+                left = data[k, j, i] - f * value - sky[k]
+                weight = 1 / (variance[k, j, i] + (MODEL_FLOOR * f * value) ** 2)
+                total += weight * left * left
+                n += 1
+                if weight * left * left > clip2:
+                    continue
+                root = np.sqrt(weight)
+                scale = root * f
+                fall = scale * value * beta / (1 + q)
                 xx, xy, yy = dx * dx, 2 * dx * dy, dy * dy
-                at = j * size + i
-                out[k, 0, at] = value
-                out[k, 1, at] = fall * 2 * (a * dx + b * dy)
-                out[k, 2, at] = fall * 2 * (b * dx + c * dy)
-                out[k, 3, at] = -2 * value + 2 * fall * q
-                s = slopes1[:, k]
-                out[k, 4, at] = -fall * (s[0] * xx + s[1] * xy + s[2] * yy)
-                s = slopes2[:, k]
-                out[k, 5, at] = -fall * (s[0] * xx + s[1] * xy + s[2] * yy)
-                out[k, 6, at] = value * (1 / (beta - 1) - log)
-    return out
+                rows[0, m] = root * value
+                rows[1, m] = fall * 2 * (a * dx + b * dy)
+                rows[2, m] = fall * 2 * (b * dx + c * dy)
+                rows[3, m] = root
+                rows[4, m] = 2 * fall * q - 2 * scale * value
+                rows[5, m] = -fall * (s[0] * xx + s[1] * xy + s[2] * yy)
+                rows[6, m] = -fall * (t[0] * xx + t[1] * xy + t[2] * yy)
+                rows[7, m] = scale * value * (1 / (beta - 1) - log)
+                rows[8, m] = root * left
+                m += 1
+        chi2[k] = total / max(n - 4, 1)
+        for one in range(9):
+            for other in range(one + 1):
+                sums[k, one, other] = _products(rows[one, :m], rows[other, :m])
+                sums[k, other, one] = sums[k, one, other]
 
 
 def fit_moffat(
@@ -208,39 +238,27 @@ def _first_fluxes(stamps: Stamps, state: MoffatFit) -> Floats:
 
 def _step(stamps: Stamps, state: MoffatFit, *, is_clipped: bool) -> MoffatFit:
     """One Gauss-Newton step of the common shape, then of each star's own four numbers."""
-    n, size = len(state.x), stamps.data.shape[-1]
+    n = len(state.x)
     shape = state.shapes(stamps.u, stamps.v)
     slopes = [
         (_quadratic(shape + step) - _quadratic(shape - step)) / (2 * _SHEAR_STEP)
         for step in (np.array([[0], [_SHEAR_STEP], [0]]), np.array([[0], [0], [_SHEAR_STEP]]))
     ]
-    parts = _model_and_slopes(
-        state.x - stamps.x0,
-        state.y - stamps.y0,
-        size,
-        _quadratic(shape),
-        slopes[0],
-        slopes[1],
-        state.beta,
-    )
-    flux = state.flux[:, None, None]
-    model = parts[:, 0].reshape(n, size, size)
-    residual = stamps.data - flux * model - state.sky[:, None, None]
-    weight = noise_weights(stamps, flux * model)
-    chi2 = (weight * residual**2).sum((1, 2)) / np.maximum(stamps.usable.sum((1, 2)) - 4, 1)
-    if is_clipped:
-        weight = np.where(weight * residual**2 > _CLIP_SIGMA**2, 0, weight)
-    root = np.sqrt(weight).reshape(n, -1)
-    parts *= root[:, None]
-    parts[:, 1:] *= flux
-    own = np.concatenate([parts[:, :3], root[:, None]], axis=1)
-    common = parts[:, 3:]
-    r = residual.reshape(n, -1) * root
-    inverse = np.linalg.pinv(own @ own.transpose(0, 2, 1), rcond=1e-12)
-    cross = common @ own.transpose(0, 2, 1)
-    own_r = (own @ r[..., None])[..., 0]
-    normal = common @ common.transpose(0, 2, 1) - cross @ inverse @ cross.transpose(0, 2, 1)
-    target = (common @ r[..., None])[..., 0] - (cross @ inverse @ own_r[..., None])[..., 0]
+    inputs = (
+        stamps.data, stamps.variance, stamps.usable, state.flux, state.sky,
+        state.x - stamps.x0, state.y - stamps.y0, _quadratic(shape), slopes[0], slopes[1],
+        state.beta, _CLIP_SIGMA**2 if is_clipped else np.inf,
+    )  # fmt: skip
+    chi2, sums = np.empty(n), np.empty((n, 9, 9))
+
+    def part(first: int, stop: int) -> None:
+        _sums_of_stars(*inputs, first, stop, chi2, sums)
+
+    over_rows(part, n)
+    inverse = np.linalg.pinv(sums[:, :4, :4], rcond=1e-12, hermitian=True)
+    cross, own_r = sums[:, 4:8, :4], sums[:, :4, 8]
+    normal = sums[:, 4:8, 4:8] - cross @ inverse @ cross.transpose(0, 2, 1)
+    target = sums[:, 4:8, 8] - (cross @ inverse @ own_r[..., None])[..., 0]
     delta, beta_step = _common_step(normal, target, stamps, state.order)
     local = np.concatenate(
         [
@@ -276,7 +294,7 @@ def _common_step(
     for k in range(3):
         design[:, k, k * n_terms : (k + 1) * n_terms] = terms.T
     design[:, 3, -1] = 1
-    left = np.einsum("nka,nkl,nlb->ab", design, normal, design)
+    left = (design.transpose(0, 2, 1) @ normal @ design).sum(0)
     right = np.einsum("nka,nk->a", design, target)
     left[np.diag_indices(size)] += 1e-3 * np.diag(left) / max(terms.shape[1], 1) + 1e-9
     left[-1, -1] += 1.0

@@ -33,6 +33,13 @@ def smoothed(data: Floats32, taps: Floats32) -> Floats32:
     return out
 
 
+def smoothed_rows(data: Floats32, taps: Floats32, rows: slice) -> Floats32:
+    """Return some rows of `smoothed`, on this thread alone."""
+    out = np.empty_like(data, order="C")
+    _smooth(data, taps, rows.start, rows.stop, out)
+    return out[rows]
+
+
 def grown(mask: Bools, pixels: int) -> Bools:
     """Return `mask` [y, x] grown by so many pixels along both axes: squares."""
     out: Bools = _grown(np.ascontiguousarray(mask), pixels)

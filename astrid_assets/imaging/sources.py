@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -9,7 +10,8 @@ import sep
 from numba import njit
 from numpy.typing import NDArray
 
-from astrid_assets.imaging.smoothing import gaussian_taps, grown, smoothed
+from astrid_assets.imaging.smoothing import gaussian_taps, grown, smoothed_rows
+from astrid_assets.imaging.threads import over_blocks
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -17,7 +19,9 @@ DEFAULT_FWHM_PIX = 3.0
 _PIXSTACK = 3_000_000
 _PIXSTACK_LEAST = 100_000
 _SUBOBJECT_LIMIT = 8192
+_SEP_LIMITS = threading.Lock()  # they belong to the process
 _BRIGHT_SIGMA = 60.0
+_LEAST_COVER = np.float32(0.3)
 
 
 @dataclass(frozen=True)
@@ -77,18 +81,19 @@ def detect_sources(
     a matched filter it drops a fifth of isolated stars above 20 sigma.
     """
     fwhm = fwhm_pix or DEFAULT_FWHM_PIX
-    pixels = np.array(data, np.float32, order="C")
+    pixels = np.require(data, np.float32, "CW")  # as sep demands; a copy only where it must be
     error = np.sqrt(variance, dtype=np.float32)
     stack = max(_PIXSTACK, data.size // 3)
     if not is_filtered:
-        stack = _PIXSTACK_LEAST + 2 * int(np.sum(pixels > np.float32(threshold_sigma) * error))
-    sep.set_extract_pixstack(stack)
-    sep.set_sub_object_limit(_SUBOBJECT_LIMIT)
-    found = sep.extract(
-        pixels, threshold_sigma, err=error, mask=unusable, minarea=min_pixels,
-        filter_kernel=gaussian_stamp(fwhm) if is_filtered else None, filter_type="matched",
-        clean=False,
-    )  # fmt: skip
+        stack = _PIXSTACK_LEAST + 2 * int(_n_above(pixels, error, np.float32(threshold_sigma)))
+    with _SEP_LIMITS:
+        sep.set_extract_pixstack(stack)
+        sep.set_sub_object_limit(_SUBOBJECT_LIMIT)
+        found = sep.extract(
+            pixels, threshold_sigma, err=error, mask=unusable, minarea=min_pixels,
+            filter_kernel=gaussian_stamp(fwhm) if is_filtered else None, filter_type="matched",
+            clean=False,
+        )  # fmt: skip
     found = found[np.lexsort((found["x"], found["y"]))]
     x, y = found["x"], found["y"]
     flux, flux_error, _ = sep.sum_circle(
@@ -124,14 +129,27 @@ def source_significance(
     """
     sigma = (fwhm_pix or DEFAULT_FWHM_PIX) / 2.3548
     taps = gaussian_taps(sigma)
-    smooth = smoothed(np.where(unusable, np.float32(0), data), taps)
-    smooth /= rms
-    smooth *= np.float32(np.sqrt(4 * np.pi) * sigma)
-    if unusable.any():
-        cover = smoothed((~unusable).astype(np.float32), taps)
-        smooth /= np.maximum(cover, np.float32(0.3))
-        smooth[cover < 0.3] = 0
-    return smooth
+    factor = np.float32(np.sqrt(4 * np.pi) * sigma)
+    is_whole = not unusable.any()
+    noise = np.broadcast_to(np.asarray(rms, np.float32), data.shape)
+    out = np.empty_like(data, order="C")
+    reach = taps.size // 2
+    n_rows = len(data)
+
+    def block(first: int, stop: int) -> None:
+        low, high = max(first - reach, 0), min(stop + reach, n_rows)
+        own, lost = slice(first - low, stop - low), unusable[low:high]
+        smooth = smoothed_rows(np.where(lost, np.float32(0), data[low:high]), taps, own)
+        smooth /= noise[first:stop]
+        smooth *= factor
+        if not is_whole:
+            cover = smoothed_rows((~lost).astype(np.float32), taps, own)
+            smooth /= np.maximum(cover, _LEAST_COVER)
+            smooth[cover < _LEAST_COVER] = 0
+        out[first:stop] = smooth
+
+    over_blocks(block, n_rows)
+    return out
 
 
 def source_mask(
@@ -153,6 +171,16 @@ def source_mask(
 def count_peaks(significance: NDArray[np.float32], *, threshold_sigma: float) -> int:
     """Return the number of local maxima (of 3 x 3 pixels) above a threshold."""
     return int(_n_peaks(significance, threshold_sigma))
+
+
+@njit(cache=True, nogil=True)
+def _n_above(values, noise, limit):  # type: ignore[no-untyped-def]
+    n = 0
+    for y in range(values.shape[0]):
+        row, sigma = values[y], noise[y]
+        for x in range(row.size):
+            n += row[x] > limit * sigma[x]
+    return n
 
 
 @njit(cache=True, nogil=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 MIN_ROWS_PER_BAND = 64
+ROWS_PER_BLOCK = 256
 
 
 def n_cores() -> int:
@@ -29,4 +30,16 @@ def over_rows(
         function(0, n_rows)
         return
     with ThreadPoolExecutor(n_bands) as pool:
+        list(pool.map(function, edges[:-1], edges[1:]))
+
+
+def over_blocks(
+    function: Callable[[int, int], object], n_rows: int, *, rows: int = ROWS_PER_BLOCK
+) -> None:
+    """Call `function(first, stop)` for blocks of `rows`, on all cores.
+
+    For steps of whole-array operations: what they set aside is as large as a block, no more.
+    """
+    edges = [*range(0, n_rows, rows), n_rows]
+    with ThreadPoolExecutor(n_cores()) as pool:
         list(pool.map(function, edges[:-1], edges[1:]))
