@@ -75,6 +75,22 @@ def write_tables(candidates: Sequence[Candidate], stem: Path) -> tuple[Path, Pat
     rows = [asdict(candidate) for candidate in candidates]
     for row in rows:
         row["rejection_rule"] = row["rejection_rule"] or ""
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), parquet)
+    columns = [_arrow([row[item.name] for row in rows], item.type) for item in schema]
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), parquet)
     to_table(candidates).write(ecsv, format="ascii.ecsv", overwrite=True)
     return parquet, ecsv
+
+
+def _arrow(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return a column, None as null, from its buffers: pyarrow's own way imports pandas."""
+    known = np.array([value is not None for value in values], bool)
+    validity = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))
+    if pa.types.is_string(kind):
+        words = [b"" if value is None else value.encode() for value in values]
+        ends = np.cumsum([0, *(len(word) for word in words)]).astype(np.int32)
+        buffers = [pa.py_buffer(ends), pa.py_buffer(b"".join(words))]
+    else:
+        full = np.array([value or 0 for value in values], kind.to_pandas_dtype())
+        is_bits = pa.types.is_boolean(kind)
+        buffers = [pa.py_buffer(np.packbits(full, bitorder="little") if is_bits else full)]
+    return pa.Array.from_buffers(kind, len(values), [validity, *buffers])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,21 +66,27 @@ def difference_files(
     Raises KnownFailure where an image cannot be used and NoWork where they do not overlap.
     """
     from astrid_assets.calibration.calibrate import calibrate
-    from astrid_assets.candidates.extract import find_candidates
-    from astrid_assets.candidates.table import write_tables
-    from astrid_assets.difference.subtract import subtract
     from astrid_assets.exposures.open_image import open_raw
-    from astrid_resources.images import write_difference
 
-    calibrated = [
-        calibrate(open_raw(path, mask_path=mask))
-        for path, mask in ((science, science_mask), (reference, reference_mask))
+    raws = [
+        open_raw(science, mask_path=science_mask),
+        open_raw(reference, mask_path=reference_mask),
     ]
-    subtraction = subtract(calibrated[0].image, calibrated[1].image)
-    candidates = find_candidates(subtraction, calibrated[0].image)
-    out.mkdir(parents=True, exist_ok=True)
-    write_difference(subtraction.difference, out / "difference.fits")
-    write_tables(candidates, out / "candidates")
+    with ThreadPoolExecutor(2) as pool:
+        pending = pool.map(calibrate, raws)
+        # These imports take their time while the images are being calibrated.
+        from astrid_assets.candidates.extract import find_candidates
+        from astrid_assets.candidates.table import write_tables
+        from astrid_assets.difference.subtract import subtract
+        from astrid_resources.images import write_difference
+
+        calibrated = list(pending)
+        subtraction = subtract(calibrated[0].image, calibrated[1].image)
+        out.mkdir(parents=True, exist_ok=True)
+        written = pool.submit(write_difference, subtraction.difference, out / "difference.fits")
+        candidates = find_candidates(subtraction, calibrated[0].image)
+        write_tables(candidates, out / "candidates")
+        written.result()
     n_accepted = sum(candidate.rejection_rule is None for candidate in candidates)
     return {
         "science": asdict(calibrated[0].metrics),
