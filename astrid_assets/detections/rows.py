@@ -68,6 +68,7 @@ def detection_rows(
             "prediction_metadata": {
                 "threshold": champion.threshold,
                 "trailed_probability": float(scores.trailed[index]),
+                "uncertainty": float(scores.uncertainty[index]),
                 "mask_index": index,
                 "mask_pixels": int((scores.masks[index] > _MASK_LEVEL).sum()),
             },

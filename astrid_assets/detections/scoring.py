@@ -39,6 +39,7 @@ class Scores:
     """What the model says of n cutouts.
 
     probability: (n,) probability of being real at the champion's declared prior, 6 decimals.
+    uncertainty: (n,) standard deviation of the ensemble's members around it, 0 of a single one.
     trailed: (n,) probability that a real source is trailed by more than one FWHM.
     masks: (n, size, size) float32, probability of each cutout pixel to belong to the source.
     is_accepted: (n,) probability >= the champion's threshold.
@@ -46,6 +47,7 @@ class Scores:
     """
 
     probability: NDArray[np.float64] = field(repr=False)
+    uncertainty: NDArray[np.float64] = field(repr=False)
     trailed: NDArray[np.float64] = field(repr=False)
     masks: NDArray[np.float32] = field(repr=False)
     is_accepted: NDArray[np.bool_] = field(repr=False)
@@ -68,25 +70,56 @@ def _session(onnx: bytes, threads: int) -> Any:
     return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
 
 
-def run_onnx(
-    onnx: bytes, cutouts: NDArray[np.float32], *, threads: int = 0
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the raw logits (n, 2) = real, trailed, and mask probabilities (n, size, size).
+@dataclass(frozen=True)
+class RawScores:
+    """A network's own outputs for n cutouts.
 
-    cutouts: float32 (n, size, size, 3). threads: 0 lets ONNX Runtime choose.
+    logits: (n, 2) real, trailed; members: (n, m) real of each member of an ensemble; masks:
+    (n, size, size) probabilities.
+    """
+
+    logits: NDArray[np.float32] = field(repr=False)
+    members: NDArray[np.float32] = field(repr=False)
+    masks: NDArray[np.float32] = field(repr=False)
+
+
+def run_onnx(onnx: bytes, cutouts: NDArray[np.float32], *, threads: int = 0) -> RawScores:
+    """Return the raw outputs of a network for `cutouts`, float32 (n, size, size, 3).
+
+    threads: 0 lets ONNX Runtime choose. A network without members is its own only one.
     """
     session = _session(onnx, threads)
+    names = [output.name for output in session.get_outputs()]
     n, size = len(cutouts), cutouts.shape[1]
-    logits = np.zeros((n, 2), np.float32)
+    logits, members = np.zeros((n, 2), np.float32), np.zeros((n, 1), np.float32)
     masks = np.zeros((n, size, size), np.float32)
     batch = np.zeros((_BATCH, *cutouts.shape[1:]), np.float32)
     for start in range(0, n, _BATCH):
         part = slice(start, min(start + _BATCH, n))
         k = part.stop - part.start
         batch[:k], batch[k:] = cutouts[part], 0
-        out_logits, out_masks = session.run(["logits", "mask"], {"cutouts": batch})
-        logits[part], masks[part] = out_logits[:k], out_masks[:k, :, :, 0]
-    return logits, masks
+        out = dict(zip(names, session.run(names, {"cutouts": batch}), strict=True))
+        each = out.get("members", out["logits"][:, :1])
+        if start == 0:
+            members = np.zeros((n, each.shape[1]), np.float32)
+        logits[part], members[part] = out["logits"][:k], each[:k]
+        masks[part] = out["mask"][:k, :, :, 0]
+    return RawScores(logits, members, masks)
+
+
+def at_prior(
+    probability: NDArray[np.float64], *, declared: float, prior_real: float
+) -> NDArray[np.float64]:
+    """Return probabilities that were calibrated at the prior `declared`, at another prior.
+
+    The log odds shift by the difference of the priors' log odds (Saerens et al. 2002).
+    """
+    for prior in (declared, prior_real):
+        if not 0 < prior < 1:
+            raise ValueError(f"a prior must lie between 0 and 1, got {prior}")
+    odds = prior_real * (1 - declared) / ((1 - prior_real) * declared)
+    p = np.asarray(probability, np.float64)
+    return p * odds / (p * odds + 1 - p)
 
 
 def score(champion: Champion, cutouts: NDArray[np.float32], *, threads: int = 0) -> Scores:
@@ -99,15 +132,20 @@ def score(champion: Champion, cutouts: NDArray[np.float32], *, threads: int = 0)
         raise ValueError(f"cutouts must be (n, {size}, {size}, 3), got {cutouts.shape}")
     if not np.isfinite(cutouts).all():
         raise ValueError("cutouts must be finite: make them with make_cutouts")
-    logits, masks = run_onnx(champion.onnx, cutouts, threads=threads)
-    calibrated = sigmoid(logits[:, 0] / champion.temperature + champion.offset)
-    probability = np.round(calibrated, _DECIMALS)
-    trailed = np.round(sigmoid(logits[:, 1]), _DECIMALS)
+    raw = run_onnx(champion.onnx, cutouts, threads=threads)
+
+    def calibrated(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        return sigmoid(logits / champion.temperature + champion.offset)
+
+    probability = np.round(calibrated(raw.logits[:, 0]), _DECIMALS)
+    spread = np.std(calibrated(raw.members), axis=1)
+    trailed = np.round(sigmoid(raw.logits[:, 1]), _DECIMALS)
     is_accepted = probability >= champion.threshold
     return Scores(
         probability=probability,
+        uncertainty=np.round(spread, _DECIMALS),
         trailed=trailed,
-        masks=masks,
+        masks=raw.masks,
         is_accepted=is_accepted,
         is_trailed=is_accepted & (trailed >= champion.trailed_threshold),
     )

@@ -1,7 +1,7 @@
 """Training samples from synthetic fields, through the project's own stages.
 
-Raw pair -> calibrate -> (what goes wrong) -> subtract -> find candidates. Real: candidates at the
-place of a source that was put in. Bogus: *all* other candidates, before any rule, that are not
+Raw exposures -> calibrate -> (what goes wrong) -> subtract -> find candidates. Real: candidates at
+the place of a source that was put in. Bogus: *all* other candidates, before any rule, that are not
 close to such a place.
 """
 
@@ -18,15 +18,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
 from astrid_assets.calibration.calibrate import calibrate
 from astrid_assets.candidates.extract import find_candidates
 from astrid_assets.detections.cutouts import CutoutSettings, candidate_cutouts
 from astrid_assets.difference.subtract import Subtraction, subtract
+from astrid_assets.reference.coadd import coadd
 from astrid_assets.training.degrade import DegradationSettings, degrade
-from astrid_assets.training.fields import FieldSettings, InjectedTruth, RawPair, make_raw_pair
-from astrid_assets.training.labels import LabelSettings, label_candidates, truth_masks
+from astrid_assets.training.features import features_of
+from astrid_assets.training.fields import FieldSettings, RawPair, make_raw_pairs
+from astrid_assets.training.labels import (
+    LabelSettings,
+    bogus_kinds,
+    label_candidates,
+    truth_masks,
+)
 from astrid_assets.training.samples import (
     TrainingSet,
     concatenate,
@@ -34,16 +42,18 @@ from astrid_assets.training.samples import (
     pack_masks,
     save_samples,
 )
+from astrid_assets.training.truth import InjectedTruth
 from astrid_resources.images import Image, KnownFailure, NoWork
 
 Floats = NDArray[np.float64]
+_VIEW_STEP = 10_000
 
 
 @dataclass(frozen=True)
 class DatasetSettings:
     """Everything that the training set depends on.
 
-    views_per_field: subtractions of each field; all but the first have something wrong.
+    views_per_field: science exposures of each field; in all but the first something is wrong.
     """
 
     views_per_field: int = 2
@@ -75,27 +85,33 @@ def true_snr(truth: InjectedTruth, subtraction: Subtraction) -> Floats:
     return truth.flux_adu / np.asarray(error[rows, columns], float)
 
 
-def samples_of_pair(pair: RawPair, settings: DatasetSettings) -> TrainingSet:
-    """Return the labelled samples of one pair: of each of its views.
+def calibrated_reference(pair: RawPair) -> Image:
+    """Return the reference of a pair calibrated, coadded where it has several inputs."""
+    references = [calibrate(raw).image for raw in pair.references]
+    return references[0] if len(references) == 1 else coadd(references).image
 
-    View 0 is the pair as it is calibrated; in the others something is wrong (`degrade`).
+
+def samples_of_field(index: int, settings: DatasetSettings) -> TrainingSet:
+    """Return the labelled samples of one field: of each of its views.
+
+    View 0 is calibrated as it comes; in the others something is wrong (`degrade`).
     Raises the stages' KnownFailure or NoWork.
     """
-    calibrated_science = calibrate(pair.science).image
-    calibrated_reference = calibrate(pair.reference).image
+    pairs = make_raw_pairs(index, settings.fields, n_views=settings.views_per_field)
+    calibrated = calibrated_reference(pairs[0])
     parts = []
-    for view in range(settings.views_per_field):
-        science, reference = calibrated_science, calibrated_reference
-        if view:
+    for pair in pairs:
+        science, reference = calibrate(pair.science).image, calibrated
+        if pair.view:
             science, reference = degrade(
                 science,
                 reference,
                 pair.science,
-                rng=np.random.default_rng([settings.fields.seed, 3, pair.index, view]),
+                rng=np.random.default_rng([settings.fields.seed, 3, index, pair.view]),
                 settings=settings.degradation,
             )
         subtraction = subtract(science, reference)
-        parts.append(label_subtraction(pair, science, subtraction, settings, view=view))
+        parts.append(label_subtraction(pair, science, subtraction, settings))
     return concatenate(parts)
 
 
@@ -104,8 +120,6 @@ def label_subtraction(
     science: Image,
     subtraction: Subtraction,
     settings: DatasetSettings,
-    *,
-    view: int,
 ) -> TrainingSet:
     """Return the samples of one subtraction: its candidates, before any rule, with their truth."""
     truth = pair.truth
@@ -136,16 +150,24 @@ def label_subtraction(
         x, y, negative, truth, snr, scale=settings.cutouts.scale(fwhm), fwhm_pix=fwhm,
         cutouts=settings.cutouts, labels=settings.labels,
     )  # fmt: skip
-    length = np.append(truth.length_pix, 0.0)[source]
     n = len(keep)
+    scale = float(np.mean(proj_plane_pixel_scales(science.wcs))) * 3600
+    kept = [found[i] for i in keep]
+    on_star = is_real & np.append(truth.on_star, False)[source]
+    is_trailed = is_real & (np.append(truth.length_pix, 0.0)[source] > fwhm)
+    kind = np.where(on_star, "variable", np.where(is_trailed, "trail", "point")).astype("U16")
+    kind[~is_real] = bogus_kinds(
+        x[~is_real], y[~is_real], pair.scene, fwhm_pix=fwhm, settings=settings.labels,
+        flux_error=subtraction.metrics.limiting_flux_5sigma / 5,
+    )  # fmt: skip
     return TrainingSet(
         cutouts=cutouts.astype(np.float16),
         masks=pack_masks(masks),
         is_real=is_real,
-        is_trailed=is_real & (length > fwhm),
+        is_trailed=is_trailed,
         is_negative=negative,
         on_host=is_real & np.append(truth.on_host, False)[source],
-        on_star=is_real & np.append(truth.on_star, False)[source],
+        on_star=on_star,
         snr=np.where(is_real, np.append(snr, np.nan)[source], np.nan).astype(np.float32),
         significance=significance[keep].astype(np.float32),
         fwhm_pix=np.full(n, fwhm, np.float32),
@@ -153,9 +175,21 @@ def label_subtraction(
         y=y.astype(np.float32),
         sky_field=np.full(n, pair.index),
         night=np.full(n, pair.night.index),
-        view=np.full(n, view),
+        view=np.full(n, pair.view),
         rejection_rule=rules[keep],
+        kind=kind,
+        source=np.where(source < pair.n_gone, source, source + _VIEW_STEP * pair.view),
+        host_sigma=_reference_sigma(subtraction.reference_on_science, x, y),
+        features=features_of(kept, fwhm_pix=fwhm, pixel_scale_arcsec=scale),
     )
+
+
+def _reference_sigma(reference: Image, x: Floats, y: Floats) -> NDArray[np.float32]:
+    """Return the reference at the nearest pixels over its typical noise."""
+    ny, nx = reference.shape
+    rows, columns = np.rint(y).astype(int).clip(0, ny - 1), np.rint(x).astype(int).clip(0, nx - 1)
+    noise = float(np.sqrt(np.median(reference.variance[::4, ::4])))
+    return (reference.data[rows, columns] / max(noise, 1e-12)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -182,9 +216,7 @@ def make_field(index: int, settings: DatasetSettings, store: Path | None = None)
         if record["settings"] == made_with:
             return FieldResult(index, samples, record["skipped"])
     try:
-        result = FieldResult(
-            index, samples_of_pair(make_raw_pair(index, settings.fields), settings), None
-        )
+        result = FieldResult(index, samples_of_field(index, settings), None)
     except (KnownFailure, NoWork) as outcome:
         result = FieldResult(index, None, outcome.code)
     if path is not None:
@@ -235,12 +267,21 @@ def make_dataset(
     return Dataset(concatenate(parts), skipped)
 
 
+def n_sources(samples: TrainingSet) -> int:
+    """Return the number of distinct sources: the views of a field show the same ones."""
+    real = samples.is_real
+    return len(np.unique(np.stack([samples.sky_field[real], samples.source[real]]), axis=1).T)
+
+
 def summary(samples: TrainingSet) -> dict[str, Any]:
     """Return the set's counts and hash, for metadata and the champion's record."""
+    kinds, counts = np.unique(samples.kind, return_counts=True)
     return {
         "n_samples": len(samples),
         "n_real": int(samples.is_real.sum()),
         "n_bogus": int((~samples.is_real).sum()),
+        "n_sources": n_sources(samples),
+        "kinds": dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
         "n_trailed": int(samples.is_trailed.sum()),
         "n_negative": int(samples.is_negative.sum()),
         "n_fields": len(np.unique(samples.sky_field)),

@@ -20,9 +20,10 @@ _EIGHT = np.ones((3, 3), int)
 class DegradationSettings:
     """Shares of degraded views that suffer, and how much at most.
 
-    psf_broadening_max: relative growth of the variance of the PSF model that is handed on.
-    registration_max_pix: displacement at the corner by a rotation of the WCS that stars' mean
-    shift cannot remove. cosmic_rays_left: share of the recognised hits that are put back.
+    psf_broadening_max: relative growth of the variance of the PSF model that is handed on, along
+    one direction in half of the cases. registration_max_pix: displacement at the corner by a
+    rotation of the WCS that stars' mean shift cannot remove. cosmic_rays_left: share of the
+    recognised hits that are put back.
     """
 
     psf_share: float = 0.6
@@ -33,9 +34,14 @@ class DegradationSettings:
     cosmic_rays_left: float = 0.5
 
 
-def broadened(psf: PSFModel, *, relative: float) -> PSFModel:
-    """Return `psf` convolved so that its Gaussian-equivalent variance grows by `relative`."""
-    sigma = psf.fwhm_pix / _FWHM_TO_SIGMA * float(np.sqrt(relative))
+def broadened(
+    psf: PSFModel, *, relative: float, axes: tuple[float, float] = (1.0, 1.0)
+) -> PSFModel:
+    """Return `psf` convolved so that its Gaussian-equivalent variance grows by `relative`.
+
+    axes: factors on that growth along y and x.
+    """
+    sigma = psf.fwhm_pix / _FWHM_TO_SIGMA * np.sqrt(relative * np.asarray(axes))
     stamps = np.stack([gaussian_filter(stamp, sigma) for stamp in psf.stamps])
     return PSFModel((stamps / psf.stamps[0].sum()).astype(np.float32), psf.order, psf.shape)
 
@@ -80,17 +86,18 @@ def degrade(
         science = with_cosmic_rays(science, raw_science, share=settings.cosmic_rays_left, rng=rng)
     if rng.random() < settings.psf_share:
         relative = float(rng.uniform(0.02, settings.psf_broadening_max))
+        axes = ((1.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0))[int(rng.integers(4))]
         if rng.random() < 0.5:
-            science = _with_psf(science, relative)
+            science = _with_psf(science, relative, axes)
         else:
-            reference = _with_psf(reference, relative)
+            reference = _with_psf(reference, relative, axes)
     if rng.random() < settings.registration_share:
         corner = float(rng.uniform(-1, 1) * settings.registration_max_pix)
         reference = misregistered(reference, corner_pix=corner)
     return science, reference
 
 
-def _with_psf(image: Image, relative: float) -> Image:
+def _with_psf(image: Image, relative: float, axes: tuple[float, float]) -> Image:
     if image.psf is None:
         raise ValueError("an image without a PSF cannot have a wrong one")
-    return replace(image, psf=broadened(image.psf, relative=relative))
+    return replace(image, psf=broadened(image.psf, relative=relative, axes=axes))

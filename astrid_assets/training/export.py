@@ -35,9 +35,9 @@ class ExportDisagreesError(KnownFailure):
 def disagreement(model: Any, onnx: bytes, cutouts: NDArray[np.float32]) -> float:
     """Return the largest difference of any probability between Keras and ONNX Runtime."""
     logits, masks = network.predict(model, cutouts)
-    onnx_logits, onnx_masks = run_onnx(onnx, cutouts)
-    largest_logit = np.max(np.abs(sigmoid(logits) - sigmoid(onnx_logits)), initial=0.0)
-    return float(max(largest_logit, np.max(np.abs(masks - onnx_masks), initial=0.0)))
+    raw = run_onnx(onnx, cutouts)
+    largest_logit = np.max(np.abs(sigmoid(logits) - sigmoid(raw.logits)), initial=0.0)
+    return float(max(largest_logit, np.max(np.abs(masks - raw.masks), initial=0.0)))
 
 
 def write_champion(

@@ -10,53 +10,54 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from astropy.wcs import Sip
 from numpy.typing import NDArray
 
-from astrid_assets.imaging.resample import resample
 from astrid_assets.imaging.synthetic import Epoch, Kind, SkyField, make_field, render
-from astrid_resources.images import Image, MaskPlane, RawExposure
+from astrid_assets.training.artefacts import ArtefactSettings, spoil
+from astrid_assets.training.truth import (
+    InjectedTruth,
+    SourceSettings,
+    draw_truth,
+    truth_sources,
+)
+from astrid_assets.training.warped import Warp, WarpSettings, warped
+from astrid_resources.images import RawExposure
 
 Floats = NDArray[np.float64]
 _WIDER = 1.15
-_TRAIL_STEP_FWHM = 0.25
-_VARIABLE = 2
 
 
 @dataclass(frozen=True)
 class FieldSettings:
-    """What the synthetic fields depend on. Shares are probabilities per field or per source.
+    """What the synthetic fields depend on. Shares are probabilities per field.
 
-    fwhm_pix, reference_fwhm_factor, reference_depth: ranges, log-uniform; the reference is one
-        exposure as deep as `reference_depth` science exposures.
+    fwhm_pix, reference_fwhm_factor, reference_depth: ranges, log-uniform; the reference is as deep
+        as `reference_depth` science exposures.
     sides_pix: edges of the square fields, drawn among; small ones have few stars for PSF and shift.
-    variable_ratio: change of a variable star over its own flux, log-uniform; at most
-        variable_star_share_max of the stars vary, or they would set the flux scale.
-    snr: sky-limited S/N of the sources put in, log-uniform. sources_per_mpix: how many.
+    coadded_share: of fields whose reference is a coadd of `coadded_inputs` exposures, each with
+        its own seeing, pointing and cosmic rays; the others have one deep exposure.
+    partial_share: of fields that the reference covers in part, so that edges lie inside.
+    undeclared_share: of fields whose bad columns no mask declares.
     """
 
-    seed: int = 20260101
-    n_nights: int = 40
+    seed: int = 20261120
+    n_nights: int = 100
     fields_per_night: int = 4
-    sides_pix: tuple[int, ...] = (384, 768, 768, 768)
-    fwhm_pix: tuple[float, float] = (2.0, 6.0)
+    sides_pix: tuple[int, ...] = (288, 640, 768, 768)
+    fwhm_pix: tuple[float, float] = (1.9, 6.5)
     reference_fwhm_factor: tuple[float, float] = (0.75, 1.25)
     reference_depth: tuple[float, float] = (1.0, 8.0)
+    coadded_share: float = 0.2
+    coadded_inputs: tuple[int, int] = (3, 4)
     stars_per_mpix: tuple[float, float] = (300.0, 7000.0)
     galaxies_per_mpix: tuple[float, float] = (80.0, 800.0)
     cosmic_rays_per_mpix: tuple[float, float] = (10.0, 250.0)
     bad_columns_max: int = 3
-    resampled_share: float = 0.4
-    snr: tuple[float, float] = (4.5, 60.0)
-    sources_per_mpix: float = 130.0
-    on_galaxy_share: float = 0.4
-    near_star_share: float = 0.08
-    variable_share: float = 0.12
-    variable_ratio: tuple[float, float] = (0.15, 1.5)
-    variable_star_share_max: float = 0.04
-    trail_share: float = 0.12
-    trail_length_fwhm: tuple[float, float] = (1.5, 5.0)
-    negative_share: float = 0.12
+    partial_share: float = 0.15
+    undeclared_share: float = 0.3
+    sources: SourceSettings = field(default_factory=SourceSettings)
+    artefacts: ArtefactSettings = field(default_factory=ArtefactSettings)
+    warps: WarpSettings = field(default_factory=WarpSettings)
 
 
 @dataclass(frozen=True)
@@ -73,44 +74,38 @@ class Night:
 
 
 @dataclass(frozen=True)
-class InjectedTruth:
-    """The sources put into one pair of exposures, before anything was measured; length n.
+class Scene:
+    """What truly lies on the science grid beside the sources put in.
 
-    x, y: true pixels on the *science* grid (middle of a trail); flux_adu: total, science counts;
-    length_pix, angle_rad: of a trail (0 for a point), on the science grid;
-    is_negative: it is in the reference only; on_host: it was put on a galaxy; on_star: exactly on
-    a star, which so has changed its flux.
+    artefacts, reference_artefacts: `Artefact` codes [y, x] of either exposure.
+    x, y: (n,) stars and galaxies, pixels; flux_adu: in science counts; is_star.
     """
 
+    artefacts: NDArray[np.uint8] = field(repr=False)
+    reference_artefacts: NDArray[np.uint8] = field(repr=False)
     x: Floats = field(repr=False)
     y: Floats = field(repr=False)
     flux_adu: Floats = field(repr=False)
-    length_pix: Floats = field(repr=False)
-    angle_rad: Floats = field(repr=False)
-    is_negative: NDArray[np.bool_] = field(repr=False)
-    on_host: NDArray[np.bool_] = field(repr=False)
-    on_star: NDArray[np.bool_] = field(repr=False)
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> InjectedTruth:
-        """Return the sources of a boolean mask or of indices."""
-        return InjectedTruth(**{name: getattr(self, name)[rows] for name in vars(self)})
+    is_star: NDArray[np.bool_] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class RawPair:
-    """Two raw exposures of one field with the truth of what differs.
+    """The raw exposures of one field with the truth of what differs.
 
-    index: of the field; reference and science stand each on its own grid.
+    index: of the field; view: which science exposure of it; each exposure stands on its own grid.
+    references: one, or what a coadd is to be made of. The first n_gone sources of the truth are in
+    the references, and so the same in every view.
     """
 
     index: int
+    view: int
     night: Night
     science: RawExposure
-    reference: RawExposure
+    references: tuple[RawExposure, ...]
     truth: InjectedTruth
+    n_gone: int
+    scene: Scene
 
 
 def _log_uniform(rng: np.random.Generator, limits: tuple[float, float]) -> float:
@@ -163,9 +158,10 @@ def make_epochs(
         bad_columns=int(rng.integers(settings.bad_columns_max + 1)),
     )
     depth = _log_uniform(rng, settings.reference_depth)
+    away = 0.3 * side if rng.random() < settings.partial_share else 5.0
     reference = replace(
         science,
-        offset_pix=(float(rng.uniform(-5, 5)), float(rng.uniform(-5, 5))),
+        offset_pix=(float(rng.uniform(-away, away)), float(rng.uniform(-away, away))),
         rotation_deg=0.0,
         wcs_error_pix=(0.0, 0.0),
         fwhm_pix=float(np.clip(fwhm * _log_uniform(rng, settings.reference_fwhm_factor), 1.9, 7)),
@@ -199,132 +195,129 @@ def _sky(epoch: Epoch, settings: FieldSettings, rng: np.random.Generator) -> Sky
     )
 
 
-def _truth(
-    sky: SkyField, epoch: Epoch, settings: FieldSettings, rng: np.random.Generator
-) -> InjectedTruth:
-    """Draw the sources of a field: anywhere, on galaxies, near stars, on stars.
-
-    No two are closer than 8 FWHM, so that fewer than wanted may come back.
-    """
-    ny, nx = epoch.shape
-    n = round(settings.sources_per_mpix * ny * nx / 1e6)
-    low, high = np.log(settings.snr)
-    unit = float(epoch.flux_adu(np.asarray(epoch.magnitude_of_snr(1.0))))
-    flux = unit * np.exp(rng.uniform(low, high, n))
-    x, y = rng.uniform(0, nx - 1, n), rng.uniform(0, ny - 1, n)
-    steps = np.cumsum([settings.on_galaxy_share, settings.near_star_share, settings.variable_share])
-    kind = np.searchsorted(steps, rng.random(n), side="right")
-    wcs = epoch.wcs(is_true=True)
-    own = epoch.flux_adu(sky.magnitude_ab)
-    bright = np.argsort(np.argsort(-own)) < 0.6 * len(sky)
-    hosts = (
-        np.flatnonzero((sky.kind == Kind.GALAXY) & bright),
-        np.flatnonzero((sky.kind == Kind.STAR) & bright),
-        np.flatnonzero((sky.kind == Kind.STAR) & (own > 8 * unit) & (own < 400 * unit)),
+def _one_of(reference: Epoch, n: int, rng: np.random.Generator) -> Epoch:
+    """Return one of `n` exposures that together are as deep as `reference`."""
+    if n == 1:
+        return reference
+    x, y = reference.offset_pix
+    return replace(
+        reference,
+        gain_e_per_adu=reference.gain_e_per_adu / n,
+        read_noise_e=reference.read_noise_e / float(np.sqrt(n)),
+        offset_pix=(x + float(rng.uniform(-4, 4)), y + float(rng.uniform(-4, 4))),
+        fwhm_pix=float(np.clip(reference.fwhm_pix * np.exp(rng.normal(0, 0.08)), 1.9, 7)),
+        mjd_mid_tai=reference.mjd_mid_tai + float(rng.uniform(-20, 20)),
+        cosmic_rays_per_mpix=float(rng.choice([20.0, 80.0])),
     )
-    placed = np.zeros((3, n), bool)
-    for which in range(3):
-        rows = kind == which
-        if which == _VARIABLE:
-            rows &= np.cumsum(rows) <= settings.variable_star_share_max * len(hosts[which])
-        m = int(rows.sum())
-        if not m or not len(hosts[which]):
-            continue
-        host = rng.choice(hosts[which], m)
-        radius = (
-            sky.effective_radius_arcsec[host] / epoch.pixel_scale_arcsec * rng.rayleigh(0.7, m),
-            epoch.fwhm_pix * rng.uniform(1.2, 4.0, m),
-            np.zeros(m),
-        )[which]
-        angle = rng.uniform(0, 2 * np.pi, m)
-        hx, hy = wcs.all_world2pix(sky.ra[host], sky.dec[host], 0)
-        x[rows], y[rows] = hx + radius * np.cos(angle), hy + radius * np.sin(angle)
-        if which == _VARIABLE:
-            low, high = np.log(settings.variable_ratio)
-            flux[rows] = own[host] * np.exp(rng.uniform(low, high, m))
-        placed[which] = rows
-    is_trail = ~placed[_VARIABLE] & (rng.random(n) < settings.trail_share)
-    length = np.where(is_trail, epoch.fwhm_pix * rng.uniform(*settings.trail_length_fwhm, n), 0.0)
-    truth = InjectedTruth(
-        x=x,
-        y=y,
-        flux_adu=flux * np.sqrt(1 + length / epoch.fwhm_pix),
-        length_pix=length,
-        angle_rad=rng.uniform(0, np.pi, n),
-        is_negative=rng.random(n) < settings.negative_share,
-        on_host=placed[0],
-        on_star=placed[_VARIABLE],
-    )
-    return truth.select(_apart(x, y, epoch))
-
-
-def _apart(x: Floats, y: Floats, epoch: Epoch) -> NDArray[np.int64]:
-    """Return the rows of positions on the detector, each 8 FWHM from those before it."""
-    ny, nx = epoch.shape
-    keep: list[int] = []
-    for i in range(len(x)):
-        inside = 0 <= x[i] <= nx - 1 and 0 <= y[i] <= ny - 1
-        if inside and (np.hypot(x[keep] - x[i], y[keep] - y[i]) > 8 * epoch.fwhm_pix).all():
-            keep.append(i)
-    return np.array(keep, int)
-
-
-def _sources(truth: InjectedTruth, epoch: Epoch, *, is_negative: bool) -> SkyField:
-    """Return the sky sources of one sign: a point, or the points that make up a trail."""
-    xs, ys, fluxes = [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
-    for i in np.flatnonzero(truth.is_negative == is_negative):
-        steps = 1 + int(np.ceil(truth.length_pix[i] / (_TRAIL_STEP_FWHM * epoch.fwhm_pix)))
-        along = np.linspace(-0.5, 0.5, steps) * truth.length_pix[i] if steps > 1 else np.zeros(1)
-        xs.append(truth.x[i] + along * np.cos(truth.angle_rad[i]))
-        ys.append(truth.y[i] + along * np.sin(truth.angle_rad[i]))
-        fluxes.append(np.full(steps, truth.flux_adu[i] / steps))
-    x, y, flux = np.concatenate(xs), np.concatenate(ys), np.concatenate(fluxes)
-    ra, dec = epoch.wcs(is_true=True).all_pix2world(x, y, 0)
-    return SkyField.points(ra, dec, epoch.magnitude_ab(flux), kind=Kind.TRANSIENT)
-
-
-def resampled(raw: RawExposure, *, rng: np.random.Generator) -> RawExposure:
-    """Return `raw` read on a grid shifted by part of a pixel, its noise correlated, sky removed.
-
-    As surveys deliver warped frames: cosmic rays smeared in, resampling declared.
-    """
-    level = float(np.median(raw.data))
-    bad = raw.bad if raw.bad is not None else np.zeros(raw.shape, bool)
-    image = Image(
-        raw.data - np.float32(level),
-        np.ones(raw.shape, np.float32),
-        np.where(bad, np.uint32(MaskPlane.BAD.flag), np.uint32(0)),
-        raw.wcs,
-        raw.meta,
-    )
-    wcs = raw.wcs.deepcopy()
-    wcs.wcs.crpix = wcs.wcs.crpix + rng.uniform(-1, 1, size=2)
-    if wcs.sip is not None:
-        wcs.sip = Sip(wcs.sip.a, wcs.sip.b, None, None, wcs.wcs.crpix)
-    wcs.wcs.set()
-    moved = resample(image, wcs=wcs, shape=raw.shape)
-    lost = (moved.mask & np.uint32(MaskPlane.NO_DATA.flag | MaskPlane.BAD.flag)) != 0
-    data = np.where(lost, np.float32(np.nan), moved.data)
-    meta = replace(raw.meta, is_resampled=True, sky_level_adu=None)
-    return replace(raw, data=data, bad=None, wcs=wcs, meta=meta, is_sky_subtracted=True)
 
 
 def make_raw_pair(index: int, settings: FieldSettings) -> RawPair:
-    """Return field `index` of the set: its raw science and reference exposure with the truth."""
+    """Return the first view of field `index`, see `make_raw_pairs`."""
+    return make_raw_pairs(index, settings, n_views=1)[0]
+
+
+def make_raw_pairs(index: int, settings: FieldSettings, *, n_views: int) -> tuple[RawPair, ...]:
+    """Return the views of field `index`: raw exposures of one sky with the truth of what differs.
+
+    The views share the references and what is in these alone; each has its own science exposure
+    with its own new sources, noise and defects.
+    """
     night = make_night(index // settings.fields_per_night, settings)
     rng = np.random.default_rng([settings.seed, 2, index])
-    science_epoch, reference_epoch = make_epochs(night, settings, rng)
-    sky = _sky(science_epoch, settings, rng)
-    truth = _truth(sky, science_epoch, settings, rng)
-    new = _sources(truth, science_epoch, is_negative=False)
-    gone = _sources(truth, science_epoch, is_negative=True)
-    science = render(sky.plus(new), science_epoch, rng)
-    reference = render(sky.plus(gone), reference_epoch, rng)
-    raw_science, raw_reference = science.raw, reference.raw
-    if rng.random() < settings.resampled_share:
-        before = raw_science.wcs
-        raw_science = resampled(raw_science, rng=rng)
-        raw_reference = resampled(raw_reference, rng=rng)
-        shift = raw_science.wcs.wcs.crpix - before.wcs.crpix
-        truth = replace(truth, x=truth.x + shift[0], y=truth.y + shift[1])
-    return RawPair(index, night, raw_science, raw_reference, truth)
+    epoch, reference_epoch = make_epochs(night, settings, rng)
+    sky = _sky(epoch, settings, rng)
+    truth = draw_truth(sky, epoch, settings.sources, rng)
+    gone = truth.select(truth.is_negative)
+    camera = _camera(settings, rng)
+    n_inputs = 1
+    if rng.random() < settings.coadded_share:
+        n_inputs = int(rng.integers(settings.coadded_inputs[0], settings.coadded_inputs[1] + 1))
+    turn = float(rng.uniform(0.1, 0.7)) * (rng.random() < settings.artefacts.turned_share)
+    old = sky.plus(truth_sources(gone, epoch, is_negative=True))
+    exposed = [
+        camera.expose(old, _one_of(reference_epoch, n_inputs, rng), rng, turn_rad=turn)
+        for _ in range(n_inputs)
+    ]
+    references = tuple(one.raw for one in exposed)
+    pairs = []
+    for view in range(n_views):
+        rng = np.random.default_rng([settings.seed, 4, index, view])
+        truth = draw_truth(sky, epoch, settings.sources, rng, gone=gone)
+        new = sky.plus(truth_sources(truth, epoch, is_negative=False))
+        taken = camera.expose(new, epoch, rng)
+        x, y = epoch.wcs(is_true=True).all_world2pix(sky.ra, sky.dec, 0)
+        if taken.warp is not None:
+            x, y = taken.warp.move(x, y)
+            moved = taken.warp.move(truth.x, truth.y)
+            truth = replace(
+                truth, x=moved[0], y=moved[1], length_pix=truth.length_pix * taken.warp.stretch,
+                angle_rad=taken.warp.turn(truth.angle_rad),
+            )  # fmt: skip
+        near = np.zeros_like(taken.codes)
+        if n_inputs == 1:
+            near = _on_science(exposed[0].codes, references[0], taken.raw)
+        scene = Scene(
+            artefacts=taken.codes,
+            reference_artefacts=near,
+            x=np.asarray(x),
+            y=np.asarray(y),
+            flux_adu=epoch.flux_adu(sky.magnitude_ab),
+            is_star=sky.kind == Kind.STAR,
+        )
+        pairs.append(RawPair(index, view, night, taken.raw, references, truth, len(gone), scene))
+    return tuple(pairs)
+
+
+@dataclass(frozen=True)
+class _Exposed:
+    raw: RawExposure
+    codes: NDArray[np.uint8] = field(repr=False)
+    warp: Warp | None
+
+
+@dataclass(frozen=True)
+class _Camera:
+    """What the exposures of a field have in common; spider_rad: None without one."""
+
+    settings: FieldSettings
+    is_warped: bool
+    is_declared: bool
+    spider_rad: float | None
+
+    def expose(
+        self, sky: SkyField, epoch: Epoch, rng: np.random.Generator, *, turn_rad: float = 0.0
+    ) -> _Exposed:
+        """Return an exposure as it is delivered; turn_rad: of the camera against the sky."""
+        angle = None if self.spider_rad is None else self.spider_rad + turn_rad
+        exposure = render(sky, epoch, rng)
+        raw, codes = spoil(
+            exposure, spider_angle_rad=angle, rng=rng, settings=self.settings.artefacts
+        )
+        raw = raw if self.is_declared else replace(raw, bad=None)
+        if not self.is_warped:
+            return _Exposed(raw, codes, None)
+        raw, warp = warped(raw, rng=rng, settings=self.settings.warps)
+        return _Exposed(raw, warp.codes(codes), warp)
+
+
+def _camera(settings: FieldSettings, rng: np.random.Generator) -> _Camera:
+    is_warped = rng.random() < settings.warps.share
+    is_declared = rng.random() >= settings.undeclared_share
+    has_spider = rng.random() < settings.artefacts.spike_share_of_fields
+    angle = float(rng.uniform(0, np.pi / 2))
+    return _Camera(settings, is_warped, is_declared, angle if has_spider else None)
+
+
+def _on_science(
+    codes: NDArray[np.uint8], reference: RawExposure, science: RawExposure
+) -> NDArray[np.uint8]:
+    """Return the codes of the reference's pixels at the science pixels where they fall."""
+    y, x = np.nonzero(codes)
+    out = np.zeros(science.shape, np.uint8)
+    if len(x):
+        ra, dec = reference.wcs.all_pix2world(x, y, 0)
+        u, v = science.wcs.all_world2pix(ra, dec, 0)
+        u, v = np.rint(u).astype(int), np.rint(v).astype(int)
+        inside = (u >= 0) & (v >= 0) & (u < out.shape[1]) & (v < out.shape[0])
+        np.maximum.at(out, (v[inside], u[inside]), codes[y[inside], x[inside]])
+    return out

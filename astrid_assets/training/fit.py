@@ -1,20 +1,31 @@
-"""Fitting the network: balanced, augmented batches and the schedule; TensorFlow is in `network`."""
+"""Fitting the ensemble: balanced, augmented batches and the schedule; TensorFlow is in `network`.
+
+Each member sees the same samples in another order, from other first weights; the first also learns
+the mask. Members are fitted one after another, or each in a process of its own.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from astrid_assets.training import network
+from astrid_assets.training.augment import AugmentSettings, augment
 from astrid_assets.training.samples import TrainingSet
 from astrid_resources.images import KnownFailure
 
-_NOISE_GAIN = 0.2
+Report = Callable[[int, float], None]
+Weights = list[NDArray[np.float32]]
 
 
 class TooFewSamplesError(KnownFailure):
@@ -23,17 +34,21 @@ class TooFewSamplesError(KnownFailure):
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What the weights depend on, beside the training set."""
+    """What the weights depend on, beside the training set.
 
-    n_steps: int = 1500
+    n_steps: of each of the n_members; average_last_steps: the weights are the mean over these.
+    threads: of TensorFlow per member; more than 1 need not repeat to the last bit.
+    """
+
+    n_members: int = 3
+    n_steps: int = 2500
     batch_size: int = 64
     learning_rate: float = 3e-3
     mask_weight: float = 1.0
     trailed_weight: float = 0.2
-    shift_max_pix: int = 1
-    edge_share: float = 0.05
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
     n_min_per_class: int = 20
-    average_last_steps: int = 200
+    average_last_steps: int = 300
     seed: int = 7
     threads: int = 1
 
@@ -48,58 +63,36 @@ class Fitted:
     seconds: float
 
 
-def augment(
-    cutouts: NDArray[np.float32],
-    masks: NDArray[np.float32],
-    *,
-    rng: np.random.Generator,
-    shift_max_pix: int,
-    edge_share: float,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return cutouts (n, s, s, 3) and masks (n, s, s) turned, shifted, rescaled, with lost edges.
+@dataclass(frozen=True)
+class _Pool:
+    """What a member is fitted on: the arrays that batches are drawn from."""
 
-    Dihedral flips; shifts of whole cutout pixels (unknown comes in as 0); amplitudes in units of
-    noise changed by 20 %; a share of the samples loses a border, as at the edge of a detector.
-    """
-    both = np.concatenate([cutouts, masks[..., None]], axis=3)
-    size = both.shape[1]
-    out = np.empty_like(both)
-    turns = rng.integers(8, size=len(both))
-    shifts = rng.integers(-shift_max_pix, shift_max_pix + 1, size=(len(both), 2))
-    gains = np.exp(rng.normal(0, _NOISE_GAIN / 2, size=len(both)))
-    for i, turn in enumerate(turns):
-        stamp = np.rot90(both[i], turn % 4)
-        stamp = stamp[:, ::-1] if turn >= 4 else stamp
-        moved = np.zeros_like(stamp)
-        dy, dx = shifts[i]
-        to_y, from_y = slice(max(dy, 0), size + min(dy, 0)), slice(max(-dy, 0), size - max(dy, 0))
-        to_x, from_x = slice(max(dx, 0), size + min(dx, 0)), slice(max(-dx, 0), size - max(dx, 0))
-        moved[to_y, to_x] = stamp[from_y, from_x]
-        if rng.random() < edge_share:
-            lost = int(rng.integers(1, size // 2 - 4))
-            moved[:lost] = 0
-        out[i] = moved
-    images = np.arcsinh(np.sinh(out[..., :3]) * gains[:, None, None, None])
-    return images.astype(np.float32), np.ascontiguousarray(out[..., 3], dtype=np.float32)
+    cutouts: NDArray[np.float16] = field(repr=False)
+    masks: NDArray[np.uint8] = field(repr=False)
+    is_real: NDArray[np.bool_] = field(repr=False)
+    is_trailed: NDArray[np.bool_] = field(repr=False)
+    kind: NDArray[np.str_] = field(repr=False)
 
 
 def batches(
-    samples: TrainingSet, settings: FitSettings, *, rng: np.random.Generator
+    samples: TrainingSet | _Pool, settings: FitSettings, *, rng: np.random.Generator
 ) -> Iterator[network.Batch]:
-    """Yield `n_steps` augmented batches, half real and half bogus, each class drawn in rounds."""
-    masks = samples.masks
+    """Yield `n_steps` augmented batches, half real and half bogus.
+
+    Of each class the kinds are drawn by the square root of their numbers, so that rare ones are
+    learnt too; within a kind every sample comes once a round.
+    """
     size = samples.cutouts.shape[1]
     half = settings.batch_size // 2
-    pools = [_rounds(np.flatnonzero(samples.is_real == label), rng) for label in (True, False)]
+    pools = [_drawn(samples, label, rng) for label in (True, False)]
     for _ in range(settings.n_steps):
         chosen = np.array([next(pools[k % 2]) for k in range(2 * half)])
-        bits = np.unpackbits(masks[chosen], axis=1, count=size * size)
+        bits = np.unpackbits(samples.masks[chosen], axis=1, count=size * size)
         images, targets = augment(
             samples.cutouts[chosen].astype(np.float32),
             bits.reshape(len(chosen), size, size).astype(np.float32),
             rng=rng,
-            shift_max_pix=settings.shift_max_pix,
-            edge_share=settings.edge_share,
+            settings=settings.augment,
         )
         yield network.Batch(
             images,
@@ -108,6 +101,16 @@ def batches(
             targets,
             np.ones(len(chosen), np.float32),
         )
+
+
+def _drawn(samples: TrainingSet | _Pool, label: bool, rng: np.random.Generator) -> Iterator[int]:
+    rows = np.flatnonzero(samples.is_real == label)
+    kinds, counts = np.unique(samples.kind[rows], return_counts=True)
+    rounds = [_rounds(rows[samples.kind[rows] == kind], rng) for kind in kinds]
+    share = np.sqrt(counts) / np.sqrt(counts).sum()
+    while True:
+        for k in rng.choice(len(kinds), size=64, p=share):
+            yield next(rounds[k])
 
 
 def _rounds(indices: NDArray[np.int64], rng: np.random.Generator) -> Iterator[int]:
@@ -120,11 +123,13 @@ def fit(
     *,
     settings: FitSettings,
     network_settings: network.NetworkSettings,
-    report: Callable[[int, float], None] | None = None,
+    workers: int = 1,
+    report: Report | None = None,
 ) -> Fitted:
-    """Return the network trained on `samples`; the weights are the mean over the last steps.
+    """Return the ensemble trained on `samples`.
 
-    report: called about 50 times with (step, loss). One seed and one thread give the same weights.
+    workers: processes that fit members side by side. report: called with (step, loss), the steps
+    counted over all members. One seed and one thread give the same weights.
     Raises TooFewSamplesError where a class is almost absent.
     """
     n_real = int(samples.is_real.sum())
@@ -136,8 +141,38 @@ def fit(
             n_real=n_real, n_bogus=n_bogus, n_required=settings.n_min_per_class,
         )  # fmt: skip
     start = time.monotonic()
+    if workers > 1 and settings.n_members > 1:
+        fitted = _in_processes(samples, settings, network_settings, workers, report)
+    else:
+        pool = _Pool(*(getattr(samples, name) for name in _Pool.__dataclass_fields__))
+        fitted = [
+            _fit_member(k, pool, settings, network_settings, report)
+            for k in range(settings.n_members)
+        ]
     network.prepare(seed=settings.seed, threads=settings.threads)
-    model = network.build(network_settings)
+    members = []
+    for k, (weights, _) in enumerate(fitted):
+        member = network.build(network_settings, has_mask=k == 0, name=f"member{k}")
+        network.set_weights(member, weights)
+        members.append(member)
+    losses = np.mean([course for _, course in fitted], axis=0)
+    tenths = np.array_split(losses, min(10, len(losses)))
+    return Fitted(
+        network.ensemble(members), settings.n_steps,
+        tuple(float(part.mean()) for part in tenths), time.monotonic() - start,
+    )  # fmt: skip
+
+
+def _fit_member(
+    index: int,
+    pool: _Pool,
+    settings: FitSettings,
+    network_settings: network.NetworkSettings,
+    report: Report | None,
+) -> tuple[Weights, list[float]]:
+    """Return the weights of member `index` (the mean over its last steps) and its losses."""
+    network.prepare(seed=settings.seed + index, threads=settings.threads)
+    model = network.build(network_settings, has_mask=index == 0, name=f"member{index}")
     trainer = network.Trainer(
         model,
         n_steps=settings.n_steps,
@@ -145,25 +180,66 @@ def fit(
         mask_weight=settings.mask_weight,
         trailed_weight=settings.trailed_weight,
     )
-    rng = np.random.default_rng(settings.seed)
+    rng = np.random.default_rng([settings.seed, index])
     losses: list[float] = []
-    total: list[NDArray[np.float64]] = []
-    n_averaged = 0
-    every = max(1, settings.n_steps // 50)
-    for step, loss in enumerate(trainer.train(batches(samples, settings, rng=rng)), start=1):
+    taken: list[Weights] = []
+    every = max(1, settings.n_steps // 20)
+    for step, loss in enumerate(trainer.train(batches(pool, settings, rng=rng)), start=1):
         losses.append(loss)
         if report is not None and step % every == 0:
-            report(step, float(np.mean(losses[-every:])))
+            report(index * settings.n_steps + step, float(np.mean(losses[-every:])))
         if step > settings.n_steps - settings.average_last_steps and step % 20 == 0:
-            weights = network.get_weights(model)
-            total = [a + w for a, w in zip(total, weights, strict=True)] if total else [
-                w.astype(np.float64) for w in weights
-            ]  # fmt: skip
-            n_averaged += 1
-    if n_averaged:
-        network.set_weights(model, [(a / n_averaged).astype(np.float32) for a in total])
-    tenths = np.array_split(np.array(losses), min(10, len(losses)))
-    return Fitted(
-        model, settings.n_steps, tuple(float(part.mean()) for part in tenths),
-        time.monotonic() - start,
-    )  # fmt: skip
+            taken.append(network.get_weights(model))
+    if not taken:
+        return network.get_weights(model), losses
+    mean = [np.mean(parts, axis=0, dtype=np.float64) for parts in zip(*taken, strict=True)]
+    return [part.astype(np.float32) for part in mean], losses
+
+
+_reports: Any = None
+
+
+def _set_reports(queue: Any) -> None:
+    global _reports
+    _reports = queue
+
+
+def _fit_stored(
+    index: int, folder: Path, settings: FitSettings, network_settings: network.NetworkSettings
+) -> tuple[Weights, list[float]]:
+    """Fit member `index` in a process of its own, on arrays that all read from `folder`."""
+    arrays = {
+        name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _Pool.__dataclass_fields__
+    }
+    return _fit_member(
+        index, _Pool(**arrays), settings, network_settings, lambda *a: _reports.put(a)
+    )
+
+
+def _in_processes(
+    samples: TrainingSet,
+    settings: FitSettings,
+    network_settings: network.NetworkSettings,
+    workers: int,
+    report: Report | None,
+) -> list[tuple[Weights, list[float]]]:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    with tempfile.TemporaryDirectory() as name:
+        for part in _Pool.__dataclass_fields__:
+            np.save(Path(name) / f"{part}.npy", getattr(samples, part))
+        with ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_set_reports, initargs=(queue,)
+        ) as pool:
+            tasks = [
+                pool.submit(_fit_stored, k, Path(name), settings, network_settings)
+                for k in range(settings.n_members)
+            ]
+            while not all(task.done() for task in tasks):
+                try:
+                    step, loss = queue.get(timeout=1)
+                except Empty:
+                    continue
+                if report is not None:
+                    report(step, loss)
+            return [task.result() for task in tasks]

@@ -1,4 +1,4 @@
-"""Candidates held against the truth: real, bogus or neither, and the masks of what was put in."""
+"""Candidates held against the truth: real, bogus or neither, of what kind, and their masks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrid_assets.detections.cutouts import CutoutSettings
-from astrid_assets.training.fields import InjectedTruth
+from astrid_assets.training.artefacts import Artefact
+from astrid_assets.training.fields import Scene
+from astrid_assets.training.truth import InjectedTruth
 
 Floats = NDArray[np.float64]
+REAL_KINDS = ("point", "trail", "variable")
+BOGUS_KINDS = ("noise", "galaxy", "star", "edge", *(a.name.lower() for a in Artefact if a))
 
 
 @dataclass(frozen=True)
@@ -19,12 +23,17 @@ class LabelSettings:
 
     match_fwhm: a candidate this close to a source put in is that source; others within
     exclude_fwhm of it are neither real nor bogus and left out. mask_fwhm: radius of the mask.
+    residual_fwhm: a bogus this close to a star or galaxy of at least residual_snr_min is its
+    residual; artefact_fwhm: this close to an artefact's pixels it is of that artefact.
     """
 
     match_fwhm: float = 0.6
     exclude_fwhm: float = 3.0
     mask_fwhm: float = 0.6
     mask_snr_min: float = 4.0
+    residual_fwhm: float = 2.0
+    residual_snr_min: float = 5.0
+    artefact_fwhm: float = 1.0
 
 
 def distance_to_truth(x: Floats, y: Floats, truth: InjectedTruth) -> Floats:
@@ -71,6 +80,42 @@ def label_candidates(
             if truth.length_pix[j] > 0 or not (source == j).any():
                 is_real[row], source[row] = True, j
     return Labels(is_real | ~near.any(axis=1), is_real, source)
+
+
+def bogus_kinds(
+    x: Floats,
+    y: Floats,
+    scene: Scene,
+    *,
+    fwhm_pix: float,
+    flux_error: float,
+    settings: LabelSettings,
+) -> NDArray[np.str_]:
+    """Return what truly lies at bogus candidates (n,): one of BOGUS_KINDS each.
+
+    An artefact of either exposure counts before the frame's edge, that before the residual of a
+    star or galaxy, and what is at none of them is noise. flux_error: typical, science counts.
+    """
+    ny, nx = scene.artefacts.shape
+    codes = np.maximum(scene.artefacts, scene.reference_artefacts)
+    reach = max(1, round(settings.artefact_fwhm * fwhm_pix))
+    seen = scene.flux_adu > settings.residual_snr_min * flux_error
+    kinds = np.full(len(x), "noise", "U16")
+    for i in range(len(x)):
+        row, column = round(y[i]), round(x[i])
+        rows = slice(max(0, row - reach), max(0, row + reach + 1))
+        code = codes[rows, max(0, column - reach) : max(0, column + reach + 1)].max(initial=0)
+        distance = np.hypot(scene.x[seen] - x[i], scene.y[seen] - y[i])
+        border = min(x[i], y[i], nx - 1 - x[i], ny - 1 - y[i])
+        if code:
+            kinds[i] = Artefact(code).name.lower()
+        elif border < 1.5 * fwhm_pix:
+            kinds[i] = "edge"
+        elif len(distance) and distance.min() < settings.residual_fwhm * fwhm_pix:
+            near = distance < settings.residual_fwhm * fwhm_pix
+            brightest = np.flatnonzero(seen)[near][np.argmax(scene.flux_adu[seen][near])]
+            kinds[i] = "star" if scene.is_star[brightest] else "galaxy"
+    return kinds
 
 
 def truth_masks(

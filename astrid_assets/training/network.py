@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+ONNX_OUTPUTS = ("logits", "members", "mask")
+
 
 @dataclass(frozen=True)
 class NetworkSettings:
@@ -25,8 +27,8 @@ class NetworkSettings:
 
     size_pix: int = 63
     channels: tuple[int, ...] = (8, 16, 32, 48)
-    head_channels: int = 64
-    dense: int = 48
+    head_channels: int = 48
+    dense: int = 32
     dropout: float = 0.2
 
 
@@ -43,7 +45,6 @@ class Batch:
 
 def _tensorflow() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     import tensorflow
 
     return tensorflow
@@ -64,11 +65,12 @@ def prepare(*, seed: int, threads: int) -> None:
         tensorflow.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def build(settings: NetworkSettings) -> Any:
-    """Return the untrained Keras model: cutouts -> logits (n, 2) real, trailed; mask (n, s, s, 1).
+def build(settings: NetworkSettings, *, has_mask: bool = True, name: str = "unet") -> Any:
+    """Return an untrained Keras model: cutouts -> real (n, 1), trailed (n, 1), mask (n, s, s, 1).
 
     A U-Net (Ronneberger et al. 2015) with a mask head at full resolution and a score head that
     sees the deepest level by position, since a candidate always stands on the central pixel.
+    has_mask: False leaves the way up to the mask out. The first two are logits.
     """
     _tensorflow()
     import keras
@@ -91,23 +93,45 @@ def build(settings: NetworkSettings) -> Any:
             skips.append(x)
             x = layers.MaxPooling2D(2, name=f"down{level}")(x)
         x = block(x, channels, f"encode{level}")
-    deep = x
-    for level in reversed(range(len(settings.channels) - 1)):
-        x = layers.UpSampling2D(2, interpolation="nearest", name=f"up{level}")(x)
-        x = layers.Concatenate(name=f"join{level}")([x, skips[level]])
-        x = block(x, settings.channels[level], f"decode{level}")
-    mask = layers.Conv2D(1, 1, activation="sigmoid", name="mask_pixels")(x)
-    mask = layers.Cropping2D(((0, pad), (0, pad)), name="mask")(mask)
     h = layers.Conv2D(
         settings.head_channels, 3, strides=2, padding="same", use_bias=False, name="head"
-    )(deep)
+    )(x)
     h = layers.BatchNormalization(name="head_norm")(h)
     h = layers.ReLU(name="head_relu")(h)
     h = layers.Flatten(name="flat")(h)
     h = layers.Dropout(settings.dropout, name="drop")(h)
     h = layers.Dense(settings.dense, activation="relu", name="dense")(h)
-    logits = layers.Dense(2, name="logits")(h)
-    return keras.Model(cutouts, {"logits": logits, "mask": mask}, name="unet")
+    outputs = {head: layers.Dense(1, name=head)(h) for head in ("real", "trailed")}
+    if has_mask:
+        for level in reversed(range(len(settings.channels) - 1)):
+            x = layers.UpSampling2D(2, interpolation="nearest", name=f"up{level}")(x)
+            x = layers.Concatenate(name=f"join{level}")([x, skips[level]])
+            x = block(x, settings.channels[level], f"decode{level}")
+        mask = layers.Conv2D(1, 1, activation="sigmoid", name="mask_pixels")(x)
+        outputs["mask"] = layers.Cropping2D(((0, pad), (0, pad)), name="mask")(mask)
+    return keras.Model(cutouts, outputs, name=name)
+
+
+def ensemble(members: list[Any]) -> Any:
+    """Return one Keras model of several: mean logits (n, 2), each one's (n, m), the first's mask.
+
+    Outputs: `logits` (real, trailed), `members` (real of each), `mask`.
+    """
+    import keras
+    from keras import layers
+
+    cutouts = keras.Input(members[0].input_shape[1:], name="cutouts")
+    outs = [member(cutouts) for member in members]
+
+    def mean(head: str) -> Any:
+        values = [out[head] for out in outs]
+        return values[0] if len(values) == 1 else layers.Average(name=f"mean_{head}")(values)
+
+    real = [out["real"] for out in outs]
+    spread = real[0] if len(real) == 1 else layers.Concatenate(name="members")(real)
+    logits = layers.Concatenate(name="logits")([mean("real"), mean("trailed")])
+    outputs = {"logits": logits, "members": spread, "mask": outs[0]["mask"]}
+    return keras.Model(cutouts, outputs, name="ensemble")
 
 
 class Trainer:
@@ -138,12 +162,13 @@ class Trainer:
         def step(cutouts: Any, is_real: Any, is_trailed: Any, masks: Any, weight: Any) -> Any:
             with tensorflow.GradientTape() as tape:
                 out = model(cutouts, training=True)
-                real = cross_entropy(labels=is_real, logits=out["logits"][:, 0])
-                trailed = is_real * cross_entropy(labels=is_trailed, logits=out["logits"][:, 1])
-                p = tensorflow.clip_by_value(out["mask"][..., 0], 1e-6, 1 - 1e-6)
-                mask = -(masks * log(p) + (1 - masks) * log(1 - p))
-                mask = tensorflow.reduce_mean(mask, axis=(1, 2))
-                loss = real + trailed_weight * trailed + mask_weight * mask
+                real = cross_entropy(labels=is_real, logits=out["real"][:, 0])
+                trailed = is_real * cross_entropy(labels=is_trailed, logits=out["trailed"][:, 0])
+                loss = real + trailed_weight * trailed
+                if "mask" in out:
+                    p = tensorflow.clip_by_value(out["mask"][..., 0], 1e-6, 1 - 1e-6)
+                    mask = -(masks * log(p) + (1 - masks) * log(1 - p))
+                    loss += mask_weight * tensorflow.reduce_mean(mask, axis=(1, 2))
                 loss = tensorflow.reduce_sum(loss * weight) / tensorflow.reduce_sum(weight)
             gradients = tape.gradient(loss, model.trainable_variables)
             gradients, _ = tensorflow.clip_by_global_norm(gradients, 5.0)
@@ -224,7 +249,7 @@ def load(path: Path) -> Any:
 
 
 def to_onnx(model: Any, *, opset: int = 17) -> bytes:
-    """Return the model as ONNX bytes: input `cutouts`, outputs `logits` and `mask`."""
+    """Return the model as ONNX bytes: input `cutouts`, outputs `logits`, `members` and `mask`."""
     tensorflow = _tensorflow()
     import tf2onnx
 
@@ -234,13 +259,10 @@ def to_onnx(model: Any, *, opset: int = 17) -> bytes:
     @tensorflow.function(input_signature=signature)
     def inference(cutouts: Any) -> Any:
         out = model(cutouts, training=False)
-        return {
-            "logits": tensorflow.identity(out["logits"], name="logits"),
-            "mask": tensorflow.identity(out["mask"], name="mask"),
-        }
+        return {name: tensorflow.identity(out[name], name=name) for name in ONNX_OUTPUTS}
 
     proto, _ = tf2onnx.convert.from_function(inference, input_signature=signature, opset=opset)
     names = {output.name for output in proto.graph.output}
-    if names != {"logits", "mask"}:
-        raise RuntimeError(f"the ONNX outputs are named {sorted(names)}, not logits and mask")
+    if names != set(ONNX_OUTPUTS):
+        raise RuntimeError(f"the ONNX outputs are named {sorted(names)}, not {ONNX_OUTPUTS}")
     return bytes(proto.SerializeToString())

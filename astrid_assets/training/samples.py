@@ -26,7 +26,10 @@ class TrainingSet:
     pixels within the true sources. is_real: an injected source; is_trailed: an injected trail.
     snr: true S/N (NaN of bogus); significance: as the pipeline measured it, in sigmas.
     sky_field, night: indices, the split's units; x, y: pixels; fwhm_pix: FWHM of the difference.
-    on_host: a galaxy lies under it; on_star: a star that changed its flux;
+    kind: what it truly is, see REAL_KINDS and BOGUS_KINDS of `labels`. source: number of the
+    source within its field (its views share it), -1 of bogus; on_host: a galaxy lies under it;
+    host_sigma: the reference there, in its own noise; on_star: a star that changed its flux;
+    features: (n, k) what the pipeline measured, named by FEATURES of `features`, NaN: unknown;
     is_negative: found as a negative difference;
     rejection_rule: the pipeline's own verdict before the model ("" where none);
     view: 0 where nothing was made wrong on purpose, 1 and up for degraded subtractions of a field.
@@ -48,6 +51,10 @@ class TrainingSet:
     night: NDArray[np.int64] = field(repr=False)
     view: NDArray[np.int64] = field(repr=False)
     rejection_rule: NDArray[np.str_] = field(repr=False)
+    kind: NDArray[np.str_] = field(repr=False)
+    source: NDArray[np.int64] = field(repr=False)
+    host_sigma: NDArray[np.float32] = field(repr=False)
+    features: NDArray[np.float32] = field(repr=False)
 
     def __post_init__(self) -> None:
         n = len(self.cutouts)

@@ -10,7 +10,9 @@ from astrid_assets.training.samples import TrainingSet
 from astrid_tests.training.toy import toy_set
 
 TINY_NETWORK = NetworkSettings(channels=(4, 8), head_channels=8, dense=16)
-TINY_FIT = FitSettings(n_steps=60, batch_size=32, average_last_steps=20, learning_rate=5e-3)
+TINY_FIT = FitSettings(
+    n_members=2, n_steps=60, batch_size=32, average_last_steps=20, learning_rate=5e-3
+)
 
 
 @pytest.fixture(scope="session")

@@ -14,22 +14,27 @@ from astrid_assets.training.build import ChampionSettings, build_champion
 from astrid_assets.training.dataset import DatasetSettings, make_dataset, make_field, summary
 from astrid_assets.training.degrade import broadened, misregistered, with_cosmic_rays
 from astrid_assets.training.evaluate import EvaluationSettings
+from astrid_assets.training.features import FEATURES
 from astrid_assets.training.fields import FieldSettings, RawPair, make_raw_pair
 from astrid_assets.training.fit import TooFewSamplesError
+from astrid_assets.training.labels import BOGUS_KINDS, REAL_KINDS
+from astrid_assets.training.truth import SourceSettings
+from astrid_assets.training.warped import WarpSettings
 from astrid_resources.images import Image, MaskPlane, has_any
 from astrid_tests.training.conftest import TINY_FIT, TINY_NETWORK
 from astrid_tests.training.toy import toy_set
 
 FIELDS = FieldSettings(
     n_nights=2, fields_per_night=1, sides_pix=(256,), stars_per_mpix=(1500.0, 1500.1),
-    sources_per_mpix=200.0, cosmic_rays_per_mpix=(100.0, 100.1),
+    cosmic_rays_per_mpix=(100.0, 100.1), coadded_share=0.0, partial_share=0.0,
+    sources=SourceSettings(per_mpix=(200.0, 200.1)),
 )  # fmt: skip
 SETTINGS = DatasetSettings(fields=FIELDS)
 
 
 @pytest.fixture(scope="module")
 def calibrated() -> tuple[RawPair, Image]:
-    pair = make_raw_pair(1, replace(FIELDS, resampled_share=0.0))
+    pair = make_raw_pair(1, replace(FIELDS, warps=WarpSettings(share=0.0)))
     return pair, calibrate(pair.science).image
 
 
@@ -43,7 +48,14 @@ def test_samples_come_from_the_stages_and_stand_where_sources_were_put(tmp_path:
     assert (np.isfinite(samples.snr) == samples.is_real).all()
     assert (np.abs(samples.significance) >= 4.9).all()
     assert samples.unpacked_masks()[samples.is_real, 29:34, 29:34].any(axis=(1, 2)).mean() > 0.8
-    assert summary(samples)["n_samples"] == len(samples)
+    assert set(samples.kind[samples.is_real]) <= set(REAL_KINDS)
+    assert set(samples.kind[~samples.is_real]) <= set(BOGUS_KINDS)
+    measured = samples.features[:, FEATURES.index("significance")]
+    np.testing.assert_allclose(measured, np.abs(samples.significance), rtol=1e-6)
+    assert np.isfinite(samples.features[:, :2]).all()
+    numbers = summary(samples)
+    assert numbers["n_samples"] == len(samples) == sum(numbers["kinds"].values())
+    assert 0 < numbers["n_sources"] <= numbers["n_real"]
     again = make_dataset(SETTINGS, store=tmp_path)
     assert again.samples.sha256 == samples.sha256
     larger = replace(SETTINGS, fields=replace(FIELDS, n_nights=3))
@@ -54,7 +66,7 @@ def test_samples_come_from_the_stages_and_stand_where_sources_were_put(tmp_path:
 
 def test_a_field_that_a_stage_refuses_is_counted_with_its_reason(tmp_path: Path) -> None:
     empty = replace(FIELDS, stars_per_mpix=(1.0, 1.01), galaxies_per_mpix=(1.0, 1.01), n_nights=1,
-                    sources_per_mpix=1.0)  # fmt: skip
+                    sources=SourceSettings(per_mpix=(1.0, 1.01)))  # fmt: skip
     result = make_field(0, replace(SETTINGS, fields=empty), tmp_path)
     assert result.samples is None
     assert result.skipped is not None

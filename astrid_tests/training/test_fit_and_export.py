@@ -17,13 +17,16 @@ from astrid_assets.detections.scoring import (
     ModelAlteredError,
     ModelMissingError,
     ModelUntrainedError,
+    at_prior,
     load_champion,
+    run_onnx,
     score,
 )
 from astrid_assets.training import export, network
+from astrid_assets.training.augment import NONE, AugmentSettings, augment
 from astrid_assets.training.evaluate import area_under_roc
 from astrid_assets.training.export import ExportDisagreesError, disagreement, write_champion
-from astrid_assets.training.fit import Fitted, TooFewSamplesError, augment, fit
+from astrid_assets.training.fit import Fitted, TooFewSamplesError, batches, fit
 from astrid_assets.training.samples import TrainingSet
 from astrid_tests.training.conftest import TINY_FIT, TINY_NETWORK
 from astrid_tests.training.toy import toy_set
@@ -97,7 +100,9 @@ def test_too_few_samples_are_a_typed_failure(toy_samples: TrainingSet) -> None:
 
 
 def test_the_shipped_architecture_is_small() -> None:
-    assert network.count_parameters(network.build(network.NetworkSettings())) < 300_000
+    settings = network.NetworkSettings()
+    members = [network.build(settings, has_mask=k == 0, name=f"m{k}") for k in range(3)]
+    assert network.count_parameters(network.ensemble(members)) < 500_000
 
 
 def test_keras_onnx_and_the_reloaded_file_agree(
@@ -114,10 +119,15 @@ def test_keras_onnx_and_the_reloaded_file_agree(
     assert "pickle" not in text
 
 
+def _saved(fitted: Fitted, folder: Path) -> Path:
+    network.save(fitted.model, folder / "copy.keras")
+    return folder / "copy.keras"
+
+
 def test_disagreement_stops_the_export(
     tmp_path: Path, tiny_fit: Fitted, toy_samples: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = network.build(TINY_NETWORK)
+    other = network.load(_saved(tiny_fit, tmp_path))
     network.set_weights(other, [w + 0.1 for w in network.get_weights(tiny_fit.model)])
     wrong = network.to_onnx(other)
     monkeypatch.setattr(export.network, "to_onnx", lambda model: wrong)
@@ -135,6 +145,11 @@ def test_scores_are_the_calibrated_keras_output(
     expected = 1 / (1 + np.exp(-(logits[:, 0].astype(float) / 1.5 - 0.2)))
     np.testing.assert_allclose(scores.probability, expected, atol=1e-5)
     np.testing.assert_allclose(scores.masks, masks, atol=1e-5)
+    members = run_onnx(load_champion(champion_folder).onnx, cutouts).members
+    assert members.shape == (50, TINY_FIT.n_members)
+    np.testing.assert_allclose(members.mean(axis=1), logits[:, 0], atol=1e-4)
+    of_each = 1 / (1 + np.exp(-(members.astype(float) / 1.5 - 0.2)))
+    np.testing.assert_allclose(scores.uncertainty, of_each.std(axis=1), atol=1e-5)
     np.testing.assert_array_equal(scores.is_accepted, scores.probability >= 0.5)
 
 
@@ -199,14 +214,83 @@ def test_an_untrained_model_is_never_used(copy: Path, change: tuple[str, dict]) 
         load_champion(copy)
 
 
-def test_augmentation_keeps_cutout_and_mask_together() -> None:
-    rng = np.random.default_rng(5)
-    images = np.zeros((64, 63, 63, 3), np.float32)
-    masks = np.zeros((64, 63, 63), np.float32)
-    images[:, 20, 35] = 3
-    masks[:, 20, 35] = 1
+def test_members_differ_and_processes_fit_what_one_process_does(toy_samples: TrainingSet) -> None:
+    settings = replace(TINY_FIT, n_steps=6, average_last_steps=0)
+    arguments: dict = {"settings": settings, "network_settings": TINY_NETWORK}
+    steps: list[int] = []
+    apart = fit(toy_samples, workers=2, report=lambda step, loss: steps.append(step), **arguments)
+    together = fit(toy_samples, **arguments)
+    assert network.weights_sha256(apart.model) == network.weights_sha256(together.model)
+    assert sorted(steps) == list(range(1, 13))
+    raw = run_onnx(network.to_onnx(together.model), toy_samples.cutouts[:20].astype(np.float32))
+    assert np.abs(raw.members[:, 0] - raw.members[:, 1]).max() > 1e-3
+
+
+def test_rare_kinds_are_drawn_more_often_than_they_come(toy_samples: TrainingSet) -> None:
+    kind = toy_samples.kind.copy()
+    bogus = np.flatnonzero(~toy_samples.is_real)
+    kind[bogus] = "star"
+    kind[bogus[:4]] = "ghost"
+    samples = replace(toy_samples, kind=kind, is_trailed=kind == "ghost")
+    settings = replace(TINY_FIT, n_steps=20, augment=NONE)
+    drawn = [batch.is_trailed for batch in batches(samples, settings, rng=np.random.default_rng(1))]
+    share = np.concatenate(drawn).mean() * 2
+    assert share == pytest.approx(2 / (2 + np.sqrt(len(bogus) - 4)), abs=0.06)
+
+
+def test_a_prior_shifts_the_log_odds() -> None:
+    p = np.array([0.0, 0.1, 0.5, 1.0])
+    np.testing.assert_allclose(at_prior(p, declared=0.5, prior_real=0.5), p)
+    moved = at_prior(p, declared=0.5, prior_real=0.1)
+    np.testing.assert_allclose(moved, [0, 0.1 * 0.1 / (0.1 * 0.1 + 0.9 * 0.9), 0.1, 1])
+    np.testing.assert_allclose(at_prior(moved, declared=0.1, prior_real=0.5), p)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        at_prior(p, declared=0.5, prior_real=1.0)
+
+
+def _spots(n: int) -> tuple[np.ndarray, np.ndarray]:
+    yy, xx = np.mgrid[:63, :63] - 31.0
+    images = np.zeros((n, 63, 63, 3), np.float32)
+    spot = np.exp(-((xx - 6) ** 2 + (yy + 8) ** 2) / 6)
+    images[:] = np.arcsinh(20 * spot)[..., None]
+    return images, np.broadcast_to(spot > 0.5, (n, 63, 63)).astype(np.float32)
+
+
+def _centres(planes: np.ndarray) -> np.ndarray:
+    yy, xx = np.mgrid[:63, :63] - 31.0
+    total = planes.sum(axis=(1, 2))
+    return np.stack([(planes * yy).sum(axis=(1, 2)), (planes * xx).sum(axis=(1, 2))]) / total
+
+
+def test_augmentation_moves_cutout_and_mask_together_and_changes_no_input() -> None:
+    images, masks = _spots(64)
     before = images.copy()
-    out, out_masks = augment(images, masks, rng=rng, shift_max_pix=1, edge_share=0.0)
+    settings = AugmentSettings(noise_share=0, edge_share=0, gain=0)
+    out, out_masks = augment(images, masks, rng=np.random.default_rng(5), settings=settings)
     np.testing.assert_array_equal(images, before)
-    np.testing.assert_array_equal(out[..., 0] > 0, out_masks > 0)
-    assert len(np.unique(np.argwhere(out_masks > 0)[:, 1:], axis=0)) > 30
+    science, reference, difference = (_centres(np.sinh(out[..., k])) for k in range(3))
+    np.testing.assert_allclose(science, difference, atol=1e-3)
+    np.testing.assert_allclose(science, _centres(out_masks), atol=0.15)
+    away = np.abs(reference - science).max()
+    assert 0.3 < away <= settings.registration_pix + 0.05
+    np.testing.assert_allclose(np.hypot(*science), 10, atol=1.8)
+    assert len(np.unique(np.round(np.degrees(np.arctan2(*science)) / 20))) >= 8
+    same, same_masks = augment(images, masks, rng=np.random.default_rng(5), settings=NONE)
+    np.testing.assert_allclose(np.sort(np.abs(_centres(same_masks)), axis=0)[:, 0], (6, 8), atol=1)
+    np.testing.assert_allclose(np.sort(same.ravel()), np.sort(images.ravel()), atol=1e-5)
+
+
+def test_added_noise_keeps_the_noise_at_one_and_unknown_pixels_unknown() -> None:
+    rng = np.random.default_rng(2)
+    images = np.arcsinh(rng.standard_normal((100, 63, 63, 3))).astype(np.float32)
+    images[:, :10] = 0
+    masks = np.zeros((100, 63, 63), np.float32)
+    settings = replace(NONE, noise=1.0, noise_share=1.0)
+    out, _ = augment(images, masks, rng=rng, settings=settings)
+    level = np.sinh(out)
+    lost = (out == 0).all(axis=3).any(axis=(1, 2))
+    assert lost.all()
+    assert level[:, 12:50, 12:50].std(axis=(0, 1, 2)) == pytest.approx([1, 1, 1], abs=0.02)
+    changed = np.abs(out - images).max(axis=(0, 1, 2)) > 0.1
+    assert changed[0]
+    assert changed[2]

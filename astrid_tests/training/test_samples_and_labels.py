@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 
 from astrid_assets.detections.cutouts import CutoutSettings
-from astrid_assets.training.fields import (
-    FieldSettings,
-    InjectedTruth,
-    make_night,
-    make_raw_pair,
-)
+from astrid_assets.training.artefacts import Artefact, ArtefactSettings
+from astrid_assets.training.fields import FieldSettings, Scene, make_night, make_raw_pair
 from astrid_assets.training.labels import (
+    BOGUS_KINDS,
     LabelSettings,
+    bogus_kinds,
     distance_to_truth,
     label_candidates,
     truth_masks,
@@ -29,9 +27,18 @@ from astrid_assets.training.samples import (
     load_samples,
     save_samples,
 )
+from astrid_assets.training.truth import InjectedTruth, SourceSettings
+from astrid_assets.training.warped import WarpSettings
 from astrid_tests.training.toy import toy_set
 
-SMALL = FieldSettings(sides_pix=(220,), n_nights=10, sources_per_mpix=300)
+SMALL = FieldSettings(
+    sides_pix=(220,), n_nights=10, coadded_share=0.0, partial_share=0.0,
+    sources=SourceSettings(per_mpix=(300, 300.1)),
+)  # fmt: skip
+NO_ARTEFACTS = ArtefactSettings(
+    spike_share_of_fields=0, ghosts=0, compact_ghosts=0, satellites=0, flashes=0, columns=0,
+    hot_pixels=0,
+)  # fmt: skip
 
 
 def _truth(
@@ -129,38 +136,103 @@ def test_no_night_and_no_field_stands_on_both_sides_of_the_split() -> None:
 def test_fields_are_a_function_of_seed_and_index_and_share_their_night() -> None:
     pair, again, other = (make_raw_pair(k, SMALL) for k in (3, 3, 2))
     np.testing.assert_array_equal(pair.science.data, again.science.data)
-    np.testing.assert_array_equal(pair.reference.data, again.reference.data)
+    np.testing.assert_array_equal(pair.references[0].data, again.references[0].data)
     assert pair.night == other.night == make_night(0, SMALL)
     assert pair.science.wcs.wcs.crval[0] != other.science.wcs.wcs.crval[0]
     changed = make_raw_pair(3, replace(SMALL, seed=5))
     assert changed.night != pair.night
 
 
-def test_sources_stand_where_the_truth_says_also_after_resampling() -> None:
-    always = replace(
-        SMALL, resampled_share=1.0, snr=(300.0, 400.0), trail_share=0.0, negative_share=0.0,
-        on_galaxy_share=0.0, near_star_share=0.0, variable_share=0.0, stars_per_mpix=(1.0, 1.0001),
-        galaxies_per_mpix=(1.0, 1.0001), cosmic_rays_per_mpix=(0.1, 0.11), bad_columns_max=0,
+@pytest.mark.parametrize("warp", ["none", "linear", "turned"])
+def test_sources_stand_where_the_truth_says_also_after_warping(warp: str) -> None:
+    sources = SourceSettings(
+        per_mpix=(300, 300.1), snr=(300.0, 400.0), trail_share=0.0, negative_share=0.0,
+        on_galaxy_share=0.0, near_star_share=0.0, variable_share=0.0,
     )  # fmt: skip
+    settings = replace(
+        SMALL, sources=sources, artefacts=NO_ARTEFACTS, stars_per_mpix=(1.0, 1.0001),
+        galaxies_per_mpix=(1.0, 1.0001), cosmic_rays_per_mpix=(0.1, 0.11), bad_columns_max=0,
+        fwhm_pix=(3.0, 3.01),
+        warps=WarpSettings(share=float(warp != "none"), linear_share=float(warp == "linear")),
+    )  # fmt: skip
+    pair = make_raw_pair(1, settings)
+    data = pair.science.data - np.nanmedian(pair.science.data)
+    ny, nx = data.shape
+    inside = (pair.truth.x > 20) & (pair.truth.x < nx - 20)
+    inside &= (pair.truth.y > 20) & (pair.truth.y < ny - 20)
+    offsets, ratios = [], []
+    for k in np.flatnonzero(inside):
+        x, y = pair.truth.x[k], pair.truth.y[k]
+        x0, y0 = round(x), round(y)
+        stamp = data[y0 - 6 : y0 + 7, x0 - 6 : x0 + 7]
+        if not np.isfinite(stamp).all():
+            continue
+        j, i = np.mgrid[-6:7, -6:7]
+        offsets.append([
+            (stamp * i).sum() / stamp.sum() - (x - x0),
+            (stamp * j).sum() / stamp.sum() - (y - y0),
+        ])  # fmt: skip
+        ratios.append(stamp.sum() / pair.truth.flux_adu[k])
+    assert len(offsets) >= 3
+    assert np.abs(np.median(offsets, axis=0)).max() < 0.1
+    assert 0.8 < np.median(ratios) < 1.1
+    assert pair.science.meta.is_resampled == (warp != "none")
+    assert pair.science.is_sky_subtracted == (warp != "none")
+
+
+def test_warped_noise_is_correlated_as_declared() -> None:
+    empty = replace(
+        SMALL, artefacts=NO_ARTEFACTS, stars_per_mpix=(1.0, 1.0001), bad_columns_max=0,
+        galaxies_per_mpix=(1.0, 1.0001), cosmic_rays_per_mpix=(0.1, 0.11),
+        sources=SourceSettings(per_mpix=(1, 1.01)),
+    )  # fmt: skip
+    neighbours = {}
     for share in (0.0, 1.0):
-        pair = make_raw_pair(1, replace(always, resampled_share=share))
-        data = pair.science.data - np.nanmedian(pair.science.data)
-        ny, nx = data.shape
-        inside = (pair.truth.x > 12) & (pair.truth.x < nx - 12)
-        inside &= (pair.truth.y > 12) & (pair.truth.y < ny - 12)
-        assert inside.sum() >= 3
-        offsets = []
-        for x, y in zip(pair.truth.x[inside], pair.truth.y[inside], strict=True):
-            x0, y0 = round(x), round(y)
-            stamp = data[y0 - 4 : y0 + 5, x0 - 4 : x0 + 5]
-            j, i = np.mgrid[-4:5, -4:5]
-            offsets.append([
-                (stamp * i).sum() / stamp.sum() - (x - x0),
-                (stamp * j).sum() / stamp.sum() - (y - y0),
-            ])  # fmt: skip
-        assert np.abs(np.median(offsets, axis=0)).max() < 0.1
-        assert pair.science.meta.is_resampled == bool(share)
-        assert pair.science.is_sky_subtracted == bool(share)
+        warps = WarpSettings(share=share, linear_share=1.0, linear_shift_pix=(0.5, 0.5001))
+        data = make_raw_pair(1, replace(empty, warps=warps)).science.data[20:-20, 20:-20]
+        data = data - np.median(data)
+        neighbours[share] = float(np.mean(data[:, 1:] * data[:, :-1]) / np.mean(data**2))
+    assert neighbours[0.0] == pytest.approx(0, abs=0.05)
+    assert neighbours[1.0] == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_artefacts_lie_where_their_codes_say(share: float) -> None:
+    bright = replace(
+        NO_ARTEFACTS, hot_pixels=200, hot_pixel_sigma=(200, 300), flashes=20,
+        satellite_sigma=(50, 60),
+    )  # fmt: skip
+    settings = replace(
+        SMALL, stars_per_mpix=(1.0, 1.0001), galaxies_per_mpix=(1.0, 1.0001), bad_columns_max=0,
+        cosmic_rays_per_mpix=(0.1, 0.11), sources=SourceSettings(per_mpix=(1, 1.01)),
+        artefacts=bright, warps=WarpSettings(share=share, linear_share=0.0),
+    )  # fmt: skip
+    pair = make_raw_pair(2, settings)
+    data = pair.science.data
+    noise = np.nanstd(data[pair.scene.artefacts == Artefact.NONE])
+    seen = np.nan_to_num(data - np.nanmedian(data)) > 30 * noise
+    assert seen.sum() >= 10
+    near = np.zeros_like(seen)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            near |= np.roll(pair.scene.artefacts > 0, (dy, dx), axis=(0, 1))
+    assert near[seen].mean() > 0.95
+
+
+def test_kinds_of_bogus_follow_what_truly_lies_there() -> None:
+    codes = np.zeros((200, 200), np.uint8)
+    codes[50, 60] = Artefact.COSMIC_RAY
+    codes[:, 120] = Artefact.BAD_COLUMN
+    scene = Scene(
+        artefacts=codes, reference_artefacts=np.zeros_like(codes), x=np.array([30.0, 30.0, 80.0]),
+        y=np.array([30.0, 150.0, 80.0]), flux_adu=np.array([900.0, 900.0, 10.0]),
+        is_star=np.array([True, False, True]),
+    )  # fmt: skip
+    x = np.array([62.0, 121.0, 33.0, 33.0, 80.0, 2.0])
+    y = np.array([51.0, 100.0, 31.0, 151.0, 80.0, 100.0])
+    kinds = bogus_kinds(x, y, scene, fwhm_pix=4.0, flux_error=10.0, settings=LabelSettings())
+    assert kinds.tolist() == ["cosmic_ray", "bad_column", "star", "galaxy", "noise", "edge"]
+    assert set(kinds) <= set(BOGUS_KINDS)
 
 
 def test_the_set_on_disk_is_the_set(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from astrid_assets.detections.cutouts import make_cutouts
+from astrid_assets.training.features import FEATURES
 from astrid_assets.training.samples import TrainingSet, pack_masks
 
 
@@ -47,4 +48,7 @@ def toy_set(n: int, *, seed: int, n_nights: int = 10) -> TrainingSet:
         significance=zero, fwhm_pix=zero + 4, x=zero, y=zero, sky_field=field,
         night=field // 2,
         view=np.zeros(n, int), rejection_rule=np.full(n, ""),
+        kind=np.where(is_real, "point", np.where(np.arange(n) % 4 == 1, "star", "cosmic_ray")),
+        source=np.where(is_real, np.arange(n), -1), host_sigma=zero,
+        features=rng.normal(size=(n, len(FEATURES))).astype(np.float32) + is_real[:, None],
     )  # fmt: skip
