@@ -8,7 +8,7 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.stats import poisson
+from scipy.special import pdtrc
 
 from astrid_assets.imaging.resample import world_to_pixel
 from astrid_resources.images import KnownFailure
@@ -151,7 +151,7 @@ def _require_agreement(
     n_agreeing = int(np.max(cKDTree(shifts).query_ball_point(shifts, reach, return_length=True)))
     n_trials = (radius_pix / reach) ** 2
     by_chance = max(len(shifts) / n_trials, crowding * np.pi * reach**2)
-    chance = n_trials * float(poisson.sf(n_agreeing - 1, by_chance))
+    chance = n_trials * float(pdtrc(n_agreeing - 1, by_chance))
     if chance > settings.chance_max and n_agreeing < len(shifts):
         raise TooFewCommonStarsError(
             f"{n_agreeing} of {len(shifts)} common stars agree on a shift, no more than chance "
