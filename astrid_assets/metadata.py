@@ -16,12 +16,12 @@ def picture(png: bytes, *, title: str) -> str:
     return f"**{title}**\n\n![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"
 
 
-def pictures(named: Mapping[str, bytes]) -> dict[str, dg.MetadataValue]:
+def pictures(named: Mapping[str, bytes], *, name: str = "previews") -> dict[str, dg.MetadataValue]:
     """Return one Markdown entry with the pictures, in their order; nothing where there are none."""
     if not named:
         return {}
     text = "\n\n".join(picture(png, title=title) for title, png in named.items())
-    return {"previews": dg.MetadataValue.md(text)}
+    return {name: dg.MetadataValue.md(text)}
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:

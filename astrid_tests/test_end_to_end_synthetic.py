@@ -96,7 +96,16 @@ def test_pictures_and_tables_stay_when_products_are_taken_over(pipeline):
     for name, shown in (
         ("calibrated_exposures", {"previews", "exposures"}),
         ("candidates", {"previews", "exposures", "rejected_by_rule"}),
-        ("injection_recovery", {"previews", "exposures", "completeness_by_snr"}),
+        (
+            "injection_recovery",
+            {
+                "previews",
+                "exposures",
+                "completeness_of_exposures",
+                "completeness_of_the_tile",
+                "completeness_of_the_tile_plot",
+            },
+        ),
         ("reference_images", {"previews", "exposures", "inputs"}),
         ("transients", {"previews", "transients"}),
     ):

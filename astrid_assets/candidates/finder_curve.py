@@ -73,6 +73,15 @@ class FinderCurve:
         """Return the standard error of `at`, interpolated: an upper bound between two tried S/N."""
         return np.asarray(np.interp(np.asarray(snr, float), self.snr, self.error))
 
+    def expected_number(self, snr: Floats) -> tuple[float, float]:
+        """Return how many of these sources are found on average, and its error from the curve.
+
+        The errors of the tried S/N are independent; each counts with the weight it has in the sum.
+        """
+        tried = np.eye(len(self.snr))
+        weights = np.array([np.interp(snr, self.snr, one).sum() for one in tried])
+        return float(self.at(snr).sum()), float(np.hypot.reduce(weights * self.error))
+
 
 def unit_theory(snr: ArrayLike, threshold_sigma: float) -> Floats:
     """Return Phi(s - threshold): how often the score at a true position exceeds the threshold."""

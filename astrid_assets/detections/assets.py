@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 
 from astrid_assets.candidates.rules import CandidateSettings
 from astrid_assets.declared import NIGHT_TILE_ASSET, OWNERS, partition_of, result
+from astrid_assets.detections.completeness import bins_of
 from astrid_assets.detections.cutouts import candidate_cutouts
 from astrid_assets.detections.model_in_use import model_in_use
+from astrid_assets.detections.pooled import pooled_completeness
 from astrid_assets.detections.recovery import RecoverySettings, recover
 from astrid_assets.detections.recovery_figures import (
     completeness_failures,
+    completeness_table,
+    pooled_png,
     recovery_metrics,
     recovery_png,
-    recovery_table,
 )
 from astrid_assets.detections.rows import detection_rows, model_run_row
 from astrid_assets.detections.scoring import score
@@ -30,6 +33,7 @@ from astrid_assets.observations import labels_of, loaded_products, observations_
 from astrid_assets.stage import Content, StageCode, Task, run_stage
 from astrid_assets.stored import PREVIEW, difference_of, image_of, previews_of
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
+from astrid_resources.database.connection import Database
 from astrid_resources.images.fits_form import array_hdu, write_hdus
 from astrid_resources.objects import ObjectStore
 from astrid_resources.products import PartitionProducts, StoredObject
@@ -37,7 +41,7 @@ from astrid_resources.products import PartitionProducts, StoredObject
 CODE = StageCode("detections", "1")
 RECOVERY = StageCode(
     "injection_recovery",
-    "1",
+    "2",
     {
         "recovery": asdict(RecoverySettings()),
         "subtraction": asdict(SubtractionSettings()),
@@ -48,6 +52,7 @@ RECOVERY = StageCode(
 SHOWN = ("n_scored", "n_accepted", "best_probability")
 RECOVERY_SHOWN = (
     "n_injected",
+    "n_expected",
     "n_found",
     "completeness",
     "completeness_low",
@@ -189,15 +194,39 @@ def injection_recovery(
     existing = loaded_products(opened, RECOVERY.asset, partition, is_stored=store.exists)
     products = run_stage(RECOVERY, partition, tasks, make, existing=existing, log=context.log.info)
     metadata = products_metadata(products, labels=labels, metrics=RECOVERY_SHOWN)
+    previews = pictures(previews_of(store, products, labels=labels))
     shown = [
         row
         for p in products.products
-        if "bins" in p.metrics
-        for row in recovery_table(p.metrics, labels[p.observation_id])
+        for row in completeness_table(bins_of(p.metrics), labels[p.observation_id])
     ]
-    extra = {"completeness_by_snr": table(shown)} if shown else {}
-    previews = pictures(previews_of(store, products, labels=labels))
-    return result(products, {**metadata, **extra, **previews})
+    extra = {"completeness_of_exposures": table(shown)} if shown else {}
+    return result(products, {**metadata, **extra, **previews, **_pooled(opened, products)})
+
+
+def _pooled(database: Database, products: PartitionProducts) -> dict[str, dg.MetadataValue]:
+    """Return what the UI shows of the tile over all its nights, this one included."""
+    found = pooled_completeness(database, tile=products.tile, made=products.products)
+    if not found:
+        return {}
+    titles = [
+        f"tile {one.tile}, {one.filter_band}: {one.n_exposures} exposures of {one.n_nights} nights"
+        for one in found
+    ]
+    plots = {
+        title: pooled_png(one.bins, title=title, n_exposures=one.n_exposures)
+        for title, one in zip(titles, found, strict=True)
+    }
+    rows = [
+        row
+        for one in found
+        for row in completeness_table(one.bins, f"{one.tile} {one.filter_band}")
+    ]
+    return {
+        "completeness_of_the_tile": table([one.line for one in found]),
+        "completeness_of_the_tile_by_bin": table(rows),
+        **pictures(plots, name="completeness_of_the_tile_plot"),
+    }
 
 
 def _store_masks(store: ObjectStore, masks: NDArray[np.float32]) -> StoredObject:

@@ -1,18 +1,26 @@
 """Completeness of one exposure: inject sources, subtract again, find, score.
 
-Nothing of it reaches the catalog. Drawing the sources stands in `imaging/injection.py`.
+Nothing of it reaches the catalog. Where sources are injected stands in `injection_plan.py`,
+drawing them in `imaging/injection.py`, counting them in `completeness.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from astrid_assets.candidates.extract import CandidateSettings, find_candidates
+from astrid_assets.candidates.finder_curve import FinderCurve, FinderCurveSettings, finder_curve
+from astrid_assets.detections.completeness import Axis, Bin, Counts, counted
 from astrid_assets.detections.cutouts import candidate_cutouts
+from astrid_assets.detections.injection_plan import (
+    InjectedSources,
+    InjectionSettings,
+    Sample,
+    plan_injection,
+)
 from astrid_assets.detections.scoring import Champion, score
 from astrid_assets.difference.matching import known_match
 from astrid_assets.difference.subtract import (
@@ -21,152 +29,97 @@ from astrid_assets.difference.subtract import (
     subtract_aligned,
 )
 from astrid_assets.imaging.injection import inject_sources
-from astrid_resources.images import DifferenceImage, Image, MaskPlane, NoWork, PSFModel, has_any
-from astrid_resources.images.masks import UNUSABLE
+from astrid_resources.images import Image
 
-Floats = NDArray[np.float64]
-_Z95 = 1.959964
-_MIN_SCORE_POWER = 0.05
-
-
-class NoRoomError(NoWork):
-    """The exposure has no place where a source could be injected apart from what it holds."""
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class RecoverySettings:
     """What the completeness depends on.
 
-    snr_edges: bins of true S/N, sources are drawn uniform over them; n_sources: at most this many,
-    at least separation_fwhm apart and that far from every peak above clear_sigma already there.
-    match_fwhm: a candidate this close to a source is that source.
+    snr_edges: bins of true S/N; the exposure is judged by those within the injection's snr_range.
+    curve: the finder's own curve in Gaussian noise, and how close a candidate must be to a source.
     """
 
-    snr_edges: tuple[float, ...] = (4.0, 5.0, 6.0, 7.0, 8.0)
-    n_sources: int = 120
-    separation_fwhm: float = 6.0
-    clear_fwhm: float = 2.0
-    clear_sigma: float = 4.5
-    match_fwhm: float = 0.6
-    draws_per_source: int = 20
-
-
-@dataclass(frozen=True)
-class RecoveryBin:
-    """Completeness of one S/N bin; the error bars are Wilson's 95 % interval.
-
-    n_found: a candidate stands there; n_passed: and no rule rejected it; n_accepted: and the
-    model accepted it. completeness = n_accepted / n_injected.
-    """
-
-    snr_low: float
-    snr_high: float
-    n_injected: int
-    n_found: int
-    n_passed: int
-    n_accepted: int
-    completeness: float | None
-    completeness_low: float
-    completeness_high: float
+    snr_edges: tuple[float, ...] = (2.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 8, 12, 20, 40)
+    injection: InjectionSettings = field(default_factory=InjectionSettings)
+    curve: FinderCurveSettings = field(default_factory=lambda: FinderCurveSettings(n_per_snr=200))
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """The injected sources (arrays of one length) and the completeness by S/N.
+    """The injected sources, what became of them, and the finder's curve they are held to.
 
-    x, y: pixels; flux_adu: science counts; snr: true S/N with the source's own photons.
-    is_unusable: it fell on masked pixels (it counts as injected all the same).
+    is_found, is_passed, is_accepted: arrays like those of `sources`. zero_point_ab_mag: None where
+    not known.
     """
 
-    bins: tuple[RecoveryBin, ...]
-    x: Floats = field(repr=False)
-    y: Floats = field(repr=False)
-    flux_adu: Floats = field(repr=False)
-    snr: Floats = field(repr=False)
-    is_unusable: NDArray[np.bool_] = field(repr=False)
-    is_found: NDArray[np.bool_] = field(repr=False)
-    is_passed: NDArray[np.bool_] = field(repr=False)
-    is_accepted: NDArray[np.bool_] = field(repr=False)
+    sources: InjectedSources
+    is_found: Bools = field(repr=False)
+    is_passed: Bools = field(repr=False)
+    is_accepted: Bools = field(repr=False)
+    curve: FinderCurve
+    settings: RecoverySettings
+    zero_point_ab_mag: float | None
 
     @property
-    def total(self) -> RecoveryBin:
-        """The completeness over all bins."""
-        return _bin(self, self.bins[0].snr_low, self.bins[-1].snr_high)
+    def counts(self) -> Counts:
+        """What became of the sources; none is expected on unusable pixels."""
+        expected = np.where(self.sources.is_unusable, 0.0, self.curve.at(self.sources.snr))
+        return Counts(self.is_found, self.is_passed, self.is_accepted, expected)
 
+    @property
+    def bins(self) -> tuple[Bin, ...]:
+        """Counts by S/N, magnitude and host brightness.
 
-def wilson_interval(k: int, n: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval of k successes in n trials; (0, 1) where n is 0."""
-    if n == 0:
-        return 0.0, 1.0
-    p, z2 = k / n, _Z95**2
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z95 / (1 + z2 / n) * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
-
-
-def flux_for_snr(
-    snr: Floats, flux_error: Floats, psf: PSFModel, *, gain_e_per_adu: float
-) -> Floats:
-    """Return the counts of a source of true S/N `snr` where a PSF flux has `flux_error` without it.
-
-    The source's own photons add c·flux to the variance of a matched-filter flux,
-    c = sum(P^3) / (gain · sum(P^2)^2).
-    """
-    stamp = psf.centre.astype(float)
-    c = np.sum(stamp**3) / (gain_e_per_adu * np.sum(stamp**2) ** 2)
-    return (snr**2 * c + np.sqrt(snr**4 * c**2 + 4 * snr**2 * flux_error**2)) / 2
-
-
-def _places(
-    subtraction: Subtraction, settings: RecoverySettings, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return pixels (x, y) drawn uniform over the covered area, apart from peaks and each other."""
-    difference = subtraction.difference
-    fwhm = subtraction.metrics.fwhm_difference_pix
-    score_map = np.abs(difference.score_corrected)
-    nx = score_map.shape[1]
-    covered = np.flatnonzero(~has_any(difference.image.mask, MaskPlane.NO_DATA))
-    if not len(covered):
-        raise NoRoomError("no pixel of the exposure is covered by the reference", n_pixels=0)
-    clear = int(np.ceil(settings.clear_fwhm * fwhm))
-    xs: list[int] = []
-    ys: list[int] = []
-    for pixel in rng.choice(covered, settings.n_sources * settings.draws_per_source):
-        y, x = divmod(int(pixel), nx)
-        near = score_map[max(0, y - clear) : y + clear + 1, max(0, x - clear) : x + clear + 1]
-        apart = np.hypot(np.array(xs) - x, np.array(ys) - y) > settings.separation_fwhm * fwhm
-        if near.max() < settings.clear_sigma and apart.all():
-            xs.append(x)
-            ys.append(y)
-        if len(xs) == settings.n_sources:
-            break
-    if not xs:
-        raise NoRoomError(
-            f"none of {settings.n_sources * settings.draws_per_source} places is clear of peaks "
-            f"above {settings.clear_sigma} sigma",
-            n_pixels=len(covered),
+        By S/N: SNR and FLUX on usable pixels. By magnitude: FLUX wherever there is a reference,
+        masked pixels included, as nature would. By host: SNR and HOST on usable pixels away from
+        reference stars, all of the same S/N.
+        """
+        s, settings = self.sources, self.settings
+        usable = ~s.is_unusable
+        axis = Axis.MAGNITUDE_INSTRUMENTAL
+        if self.zero_point_ab_mag is not None:
+            axis = Axis.MAGNITUDE_AB
+        magnitude = (self.zero_point_ab_mag or 0.0) - 2.5 * np.log10(s.flux_adu)
+        by_flux, step = s.of(Sample.FLUX), settings.injection.magnitude_step
+        first, last = (
+            (np.floor(magnitude[by_flux].min() / step), np.floor(magnitude[by_flux].max() / step))
+            if by_flux.any()
+            else (0, -1)
         )
-    return np.array(xs), np.array(ys)
+        edges = step * np.arange(first, last + 2)
+        on_host = s.of(Sample.SNR, Sample.HOST) & usable & ~s.is_near_star
+        return (
+            *counted(
+                Axis.SNR,
+                s.snr,
+                settings.snr_edges,
+                self.counts,
+                where=s.of(Sample.SNR, Sample.FLUX) & usable,
+            ),
+            *counted(axis, magnitude, edges.tolist(), self.counts, where=by_flux),
+            *counted(
+                Axis.HOST,
+                s.host_sky_sigma,
+                settings.injection.host_edges,
+                self.counts,
+                where=on_host,
+            ),
+        )
 
-
-def score_error(difference: DifferenceImage, x: NDArray[np.int64], y: NDArray[np.int64]) -> Floats:
-    """Return the flux that raises score_corrected by 1 at pixels (x, y), science counts.
-
-    It is the whole noise of the score, with the astrometric and PSF-model terms that the error of
-    a PSF flux leaves out: both maps come from the same S, so their ratio (over 3 x 3 pixels,
-    weighted by the score) is F_S / sqrt(V) there. Where the score says nothing: the flux error.
-    """
-    ny, nx = difference.score_corrected.shape
-    offset = np.arange(-1, 2)
-    rows = np.clip(y[:, None, None] + offset[None, :, None], 0, ny - 1)
-    columns = np.clip(x[:, None, None] + offset[None, None, :], 0, nx - 1)
-    score = difference.score_corrected[rows, columns].astype(float)
-    flux = difference.psf_flux[rows, columns].astype(float)
-    power = np.sum(score**2, axis=(1, 2))
-    known = power > _MIN_SCORE_POWER
-    ratio = np.sum(flux * score, axis=(1, 2)) / np.where(known, power, 1)
-    flux_error = difference.psf_flux_error[y, x].astype(float)
-    return np.where(known & (ratio > 0), ratio, flux_error)
+    @property
+    def judged(self) -> Bin:
+        """The one bin that the exposure is judged by: SNR on usable pixels."""
+        low, high = self.settings.injection.snr_range
+        where = self.sources.of(Sample.SNR) & ~self.sources.is_unusable
+        everything = counted(Axis.SNR, self.sources.snr, (0.0, None), self.counts, where=where)
+        if not everything:
+            return Bin(Axis.SNR, low, high, 0, 0, 0, 0, 0.0, 0.0)
+        _, curve_error = self.curve.expected_number(self.sources.snr[where])
+        variance = everything[0].expected_variance + curve_error**2
+        return replace(everything[0], low=low, high=high, expected_variance=variance)
 
 
 def subtract_again(
@@ -205,17 +158,22 @@ def recover(
     Raises NoRoomError where there is no clear place, and what the stages raise.
     """
     settings = settings or RecoverySettings()
-    if science.psf is None:
-        raise ValueError("a science image without a PSF cannot take injected sources")
-    column, row = _places(subtraction, settings, rng)
-    x, y = column + rng.uniform(-0.5, 0.5, len(row)), row + rng.uniform(-0.5, 0.5, len(row))
-    mask = subtraction.difference.image.mask
-    is_unusable = has_any(mask, *UNUSABLE)[row, column]
-    typical = float(np.median(subtraction.difference.psf_flux_error[~has_any(mask, *UNUSABLE)]))
-    error = np.where(is_unusable, typical, score_error(subtraction.difference, column, row))
-    snr = rng.uniform(settings.snr_edges[0], settings.snr_edges[-1], len(row))
-    flux = flux_for_snr(snr, error, science.psf, gain_e_per_adu=science.meta.gain_e_per_adu)
-    injected = inject_sources(science, x=x, y=y, flux_adu=flux, rng=rng)
+    candidate_settings = candidate_settings or CandidateSettings()
+    p_d = subtraction.difference.image.psf
+    if science.psf is None or p_d is None:
+        raise ValueError(
+            "injection and recovery need a PSF of the science image and of the difference"
+        )
+    sources = plan_injection(
+        subtraction,
+        science.psf,
+        gain_e_per_adu=science.meta.gain_e_per_adu,
+        zero_point_ab_mag=science.meta.zero_point_ab_mag,
+        settings=settings.injection,
+        rng=rng,
+    )
+    x, y = sources.x, sources.y
+    injected = inject_sources(science, x=x, y=y, flux_adu=sources.flux_adu, rng=rng)
     again = subtract_again(injected, subtraction, settings=subtraction_settings)
     found = find_candidates(again, injected, settings=candidate_settings)
     positive = [candidate for candidate in found if not candidate.is_negative]
@@ -232,35 +190,17 @@ def recover(
         settings=champion.cutouts,
     )
     is_accepted = score(champion, cutouts).is_accepted
-    radius = max(1.5, settings.match_fwhm * again.metrics.fwhm_difference_pix)
+    radius = settings.curve.match_radius_pix(again.metrics.fwhm_difference_pix)
     close = np.hypot(x[:, None] - cx, y[:, None] - cy) <= radius
-    recovery = Recovery(
-        bins=(),
-        x=x,
-        y=y,
-        flux_adu=flux,
-        snr=snr,
-        is_unusable=is_unusable,
+    threshold = candidate_settings.threshold_sigma
+    return Recovery(
+        sources=sources,
         is_found=close.any(axis=1),
         is_passed=(close & is_passed).any(axis=1),
         is_accepted=(close & is_passed & is_accepted).any(axis=1),
-    )
-    bins = tuple(_bin(recovery, low, high) for low, high in pairwise(settings.snr_edges))
-    return Recovery(**{**vars(recovery), "bins": bins})
-
-
-def _bin(recovery: Recovery, low: float, high: float) -> RecoveryBin:
-    inside = (recovery.snr >= low) & (recovery.snr <= high)
-    n, k = int(inside.sum()), int((inside & recovery.is_accepted).sum())
-    interval = wilson_interval(k, n)
-    return RecoveryBin(
-        snr_low=low,
-        snr_high=high,
-        n_injected=n,
-        n_found=int((inside & recovery.is_found).sum()),
-        n_passed=int((inside & recovery.is_passed).sum()),
-        n_accepted=k,
-        completeness=k / n if n else None,
-        completeness_low=interval[0],
-        completeness_high=interval[1],
+        curve=finder_curve(
+            p_d, rng=rng, settings=replace(settings.curve, threshold_sigma=threshold)
+        ),
+        settings=settings,
+        zero_point_ab_mag=science.meta.zero_point_ab_mag,
     )
