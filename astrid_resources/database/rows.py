@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from astrid_resources.database.base import Base, utc_now
+from astrid_resources.database.bulk import insert_rows, update_rows
 from astrid_resources.database.columns import UTCDateTime
 from astrid_resources.database.healpix import healpix29_array
 from astrid_resources.identity import (
@@ -119,26 +121,39 @@ def _exactly(kind: type, value: Any) -> Any:
 
 def settle_rows(table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return full rows: every column settled, defaults and HEALPix indices filled in."""
+    columns = [(column, column.name, _unchanged(column), _default(column)) for column in table.c]
+    known = set(table.c.keys())
     out = []
     for row in rows:
-        unknown = sorted(set(row) - set(table.columns.keys()))
-        if unknown:
-            raise UnstorableValueError(f"table {table.name} has no column {', '.join(unknown)}")
+        if not known.issuperset(row):
+            unknown = ", ".join(sorted(set(row) - known))
+            raise UnstorableValueError(f"table {table.name} has no column {unknown}")
         if row.get("id") is None:
             raise UnstorableValueError(f"a row of {table.name} was handed over without its id")
-        out.append(
-            {
-                column.name: settle_value(column, row[column.name])
-                if column.name in row
-                else _default(column)
-                for column in table.columns
-            }
-        )
+        settled = {}
+        for column, name, unchanged, default in columns:
+            if name not in row:
+                settled[name] = default
+                continue
+            value = row[name]
+            is_settled = value is None or (
+                type(value) is unchanged and (unchanged is not float or math.isfinite(value))
+            )
+            settled[name] = value if is_settled else settle_value(column, value)
+        out.append(settled)
     if "healpix29" in table.columns and out:
         indices = healpix29_array([row["ra"] for row in out], [row["dec"] for row in out])
         for row, index in zip(out, indices, strict=True):
             row["healpix29"] = int(index)
     return out
+
+
+def _unchanged(column: sa.Column[Any]) -> type | None:
+    """Return the type whose values, where finite, `settle_value` returns as they are."""
+    if isinstance(column.type, sa.JSON):
+        return None
+    kinds = ((sa.Boolean, bool), (sa.Double, float), (sa.Integer, int), (sa.Uuid, uuid.UUID))
+    return next((kind for declared, kind in kinds if isinstance(column.type, declared)), None)
 
 
 def _default(column: sa.Column[Any]) -> Any:
@@ -175,17 +190,11 @@ def upsert_settled(session: Session, table: sa.Table, rows: list[dict[str, Any]]
             inserts.append(row)
         elif _differs(table, old, row, ignored=kept):
             changes = {name: value for name, value in row.items() if name not in kept}
-            updates.append({"row_id": row_id, **changes})
+            updates.append({"id": row_id, **changes})
     if inserts:
-        session.execute(sa.insert(table), inserts)
+        insert_rows(session, table, inserts)
     if updates:
-        names = [name for name in updates[0] if name != "row_id"]
-        statement = (
-            sa.update(table)
-            .where(table.c.id == sa.bindparam("row_id"))
-            .values({name: sa.bindparam(name) for name in names})
-        )
-        session.connection().execute(statement, updates)
+        update_rows(session, table, updates)
     return Upserted(len(inserts), len(updates), len(settled) - len(inserts) - len(updates))
 
 

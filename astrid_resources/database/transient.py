@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from astrid_resources.counts import COUNTS, Count
+
 Result = TypeVar("Result")
 
 _LOST = ("08", "57P01", "57P02", "57P03", "53300")
@@ -84,6 +86,7 @@ def connected(connect: Callable[[], Any], patience: Patience, *, refused: type[E
             wait_s = patience.wait_s(n_failed)
             if not is_unreachable(error) or time.monotonic() + wait_s > until:
                 raise
+        COUNTS.add(Count.DATABASE_WAIT_S, wait_s)
         time.sleep(wait_s)
 
 
