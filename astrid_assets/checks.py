@@ -13,8 +13,6 @@ from astrid_assets.metadata import table
 from astrid_assets.observations import labels_of, observations_by_id
 from astrid_assets.partitions import NIGHT_TILE, TILES, split_key
 from astrid_assets.quality import Finding, Judgement, Limit, judge_all
-from astrid_assets.training.checks import CHECKS as TRAINING_CHECKS
-from astrid_assets.training.checks import drift_check
 from astrid_resources.dagster_resources import DatabaseResource
 from astrid_resources.database.connection import Database
 from astrid_resources.database.replace import load_partition
@@ -30,8 +28,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
         warnings.filterwarnings("ignore", _PREVIEW_NOTE, dg.PreviewWarning)
         checks = [_limit_check(limit) for limit in LIMITS]
         checks += [_exposures_left_check(asset) for asset in EXPOSURES_LEFT]
-        checks += [_pooled_completeness_check(), _row_parity_check()]
-        return [*checks, *TRAINING_CHECKS, drift_check()]
+        return [*checks, _pooled_completeness_check(), _row_parity_check()]
 
 
 def partition_for(context: dg.AssetCheckExecutionContext, asset: str) -> Partition:
