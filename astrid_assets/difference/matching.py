@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from astrid_assets.difference.alard_lupton.solution import KernelSolution
 from astrid_assets.difference.metrics import SubtractionMetrics
 from astrid_assets.difference.star_fits import StarFits, find_peaks, fit_stars
 from astrid_assets.difference.surfaces import Surface, fit_surfaces
@@ -55,6 +56,7 @@ class StarMatch:
         position on the science image.
     log_flux_ratio: ln F_r / F_n, reference counts over science counts of a star.
     level: sky left between the two, as a PSF flux of the difference; None: still to be measured.
+    kernel: the matching kernel where one is known already.
     astrometric_noise_*_pix: rms registration error per axis: robust intrinsic scatter beyond the
         stars' own position errors, and the error of the shift itself.
     psf_error: typical fractional misfit of the two PSF models at the stars, beyond noise.
@@ -71,6 +73,7 @@ class StarMatch:
     y: FloatColumn = field(repr=False)
     flux: FloatColumn = field(repr=False)
     level: Surface | None = None
+    kernel: KernelSolution | None = None
 
     @property
     def flux_ratio(self) -> float:
@@ -132,6 +135,7 @@ def known_match(metrics: SubtractionMetrics, shape: tuple[int, int]) -> StarMatc
         y=none,
         flux=none,
         level=Surface(metrics.level_terms, shape),
+        kernel=metrics.kernel,
     )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from astrid_assets.difference.alard_lupton.solution import KernelSolution
+
 _MAX_SAMPLES = 200_000
 
 
@@ -32,6 +34,9 @@ class SubtractionMetrics:
     fwhm_*_pix: of science, reference (on the science grid) and difference PSF.
     wcs_correction_arcsec: how far the exposure's WCS was off at its centre and was corrected by the
     reference's stars (0: it stays), wcs_correction_reason: that in words.
+    kernel: the matching kernel, where the algorithm fits one.
+    compared_with: a second algorithm, where one ran; score_disagreement: robust std of the two
+    score maps' difference in blank sky. Two perfect matchings give one score, so 0 is expected.
     """
 
     score_median: float | None
@@ -72,6 +77,9 @@ class SubtractionMetrics:
     level_terms: tuple[float, ...]
     wcs_correction_arcsec: float = 0.0
     wcs_correction_reason: str = ""
+    kernel: KernelSolution | None = None
+    compared_with: str | None = None
+    score_disagreement: float | None = None
 
 
 @dataclass(frozen=True)
@@ -107,3 +115,13 @@ def residual_power_ratio(
     rows = row[inside, None, None] + offset[None, :, None]
     columns = column[inside, None, None] + offset[None, None, :]
     return float(np.sqrt(np.mean(score_corrected[rows, columns].astype(float) ** 2)))
+
+
+def disagreement(
+    first: NDArray[np.float32], second: NDArray[np.float32], blank: NDArray[np.bool_]
+) -> float | None:
+    """Return the robust std of the difference of two score maps where `blank` and both measured."""
+    stride = max(1, int(np.sqrt(first.size / _MAX_SAMPLES)))
+    a, b, chosen = (array[::stride, ::stride] for array in (first, second, blank))
+    apart = (a - b)[chosen & (a != 0) & (b != 0)]
+    return float(1.4826 * np.median(np.abs(apart - np.median(apart)))) if apart.size else None

@@ -1,33 +1,31 @@
 """From a science image and a reference to a difference with its numbers and verdict.
 
-Align by stars, resample the reference onto the science grid, subtract by ZOGY in overlapping
-sub-images where a PSF varies, judge the blank sky, scale the noise only where the input was
-resampled before it came to us.
+Align by stars, resample the reference onto the science grid, subtract by the chosen algorithm in
+overlapping sub-images where its kernels vary, judge the blank sky, scale the noise only where the
+input was resampled before it came to us.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from astrid_assets.difference.alard_lupton.fit import KernelSettings
+from astrid_assets.difference.algorithms import Algorithm, plan
 from astrid_assets.difference.blank_sky import (
     BlankSkySettings,
     blank_sky_mask,
     blank_sky_statistics,
     blank_sky_verdict,
 )
-from astrid_assets.difference.kernels import Scheme
-from astrid_assets.difference.levels import (
-    LevelSettings,
-    measured_level,
-    on_one_scale,
-    take_level,
-)
+from astrid_assets.difference.levels import LevelSettings, measured_level, take_level
 from astrid_assets.difference.matching import MatchSettings, StarMatch, match_stars, on_reference
 from astrid_assets.difference.metrics import (
     Quality,
     SubtractionMetrics,
+    disagreement,
     residual_power_ratio,
     typical,
 )
@@ -54,12 +52,16 @@ class NoOverlapError(NoWork):
 class SubtractionSettings:
     """The parameters of a subtraction that change its data.
 
+    algorithm: what subtracts. compare_with: a second one that runs beside it, for the disagreement
+    of the two (it doubles the work).
     sub_image_pix: edge of a sub-image where a PSF varies (a constant PSF needs one sub-image).
     psf_error_min: least fractional PSF-model error in V(S); the stars' misfit may raise it.
     coverage_fraction_min: least covered share of the science image to do any work at all.
     n_independent_for_scaling: blank-sky elements needed to scale the noise of resampled frames.
     """
 
+    algorithm: Algorithm = "zogy"
+    compare_with: Algorithm | None = None
     sub_image_pix: int = 512
     psf_error_min: float = 0.005
     coverage_fraction_min: float = 0.02
@@ -68,16 +70,21 @@ class SubtractionSettings:
     matching: MatchSettings = field(default_factory=MatchSettings)
     blank_sky: BlankSkySettings = field(default_factory=BlankSkySettings)
     level: LevelSettings = field(default_factory=LevelSettings)
+    kernel: KernelSettings = field(default_factory=KernelSettings)
 
 
 @dataclass(frozen=True)
 class Subtraction:
-    """One difference with what it was made from and what is known of its quality."""
+    """One difference with what it was made from and what is known of its quality.
+
+    other_score: score_corrected of the second algorithm, sigmas, where one ran.
+    """
 
     difference: DifferenceImage
     reference_on_science: Image
     metrics: SubtractionMetrics
     quality: Quality
+    other_score: NDArray[np.float32] | None = field(default=None, repr=False)
 
 
 def subtract(
@@ -87,7 +94,8 @@ def subtract(
 
     Fluxes are science counts. A WCS that the reference's stars show to be off is corrected first.
     Raises NoOverlapError where too little is covered, WCSContradictedError where the stars do not
-    lie where the WCS says, and TooFewMatchesError where too few common stars align the pair.
+    lie where the WCS says, and TooFewMatchesError (or TooFewKernelStarsError) where too few
+    common stars align the pair.
     """
     settings = settings or SubtractionSettings()
     if science.psf is None or reference.psf is None:
@@ -112,23 +120,39 @@ def subtract_aligned(
     correction: what was done to the science image's WCS before.
     """
     settings, correction = settings or SubtractionSettings(), correction or WCSCorrection()
+    made, blank = _subtracted(science, aligned, match, correction, settings)
+    if settings.compare_with is None:
+        return made
+    second = replace(settings, algorithm=settings.compare_with)
+    other, _ = _subtracted(science, aligned, replace(match, kernel=None), correction, second)
+    scores = made.difference.score_corrected, other.difference.score_corrected
+    metrics = replace(
+        made.metrics,
+        compared_with=settings.compare_with,
+        score_disagreement=disagreement(*scores, blank),
+    )
+    return replace(made, metrics=metrics, other_score=scores[1])
+
+
+def _subtracted(
+    science: Image,
+    aligned: Image,
+    match: StarMatch,
+    correction: WCSCorrection,
+    settings: SubtractionSettings,
+) -> tuple[Subtraction, NDArray[np.bool_]]:
+    """Return the subtraction by one algorithm, and where its sky is blank."""
     masks = pair_masks(science.mask, aligned.mask)
     coverage = masks.n_covered / max(masks.n_usable_science, 1)
     if coverage < settings.coverage_fraction_min:
         raise _no_overlap(coverage, settings)
-    psf_error = max(match.psf_error, settings.psf_error_min)
-    psf, psf_reference = science.psf, aligned.psf
-    if psf is None or psf_reference is None:
-        raise ValueError("subtract_aligned needs a PSF on both images")
-
-    def scheme_at(x: float, y: float) -> Scheme:
-        return Scheme.zogy(psf.at(x, y), psf_reference.at(x, y), match.flux_ratio)
-
+    planned = plan(settings.algorithm, science, aligned, match, settings.kernel)
+    psf_error = max(planned.model_error, settings.psf_error_min)
     maps = subtract_maps(
         science,
-        on_one_scale(aligned, match.log_flux_ratio),
-        scheme_at=scheme_at,
-        order=max(psf.order, psf_reference.order),
+        planned.reference,
+        scheme_at=planned.scheme_at,
+        order=planned.order,
         astrometric_noise_pix=(match.astrometric_noise_x_pix, match.astrometric_noise_y_pix),
         psf_error=psf_error,
         sub_image_pix=settings.sub_image_pix,
@@ -171,7 +195,7 @@ def subtract_aligned(
         maps.psf_flux,
         flux_error,
         scale,
-        "zogy",
+        settings.algorithm,
     )
     limit = 5 * typical(flux_error, blank, masks.either)
     zero_point = science.meta.zero_point_ab_mag
@@ -216,6 +240,7 @@ def subtract_aligned(
         level_terms=level.coefficients,
         wcs_correction_arcsec=correction.arcsec,
         wcs_correction_reason=correction.reason,
+        kernel=planned.kernel,
     )
     verdict, reasons = blank_sky_verdict(
         sky, is_resampled=is_resampled, settings=settings.blank_sky
@@ -225,7 +250,7 @@ def subtract_aligned(
         quality = Quality(True, (), (*reasons, *told))
     else:
         quality = Quality(verdict, reasons, told)
-    return Subtraction(difference, aligned, metrics, quality)
+    return Subtraction(difference, aligned, metrics, quality), blank
 
 
 def _require_overlap(science: Image, reference: Image, settings: SubtractionSettings) -> None:
