@@ -5,38 +5,18 @@ from __future__ import annotations
 import gzip
 import hashlib
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 import numpy as np
 
+from astrid_assets.exposures.file_limits import Limits
 from astrid_assets.exposures.rejection import Reason, RejectedFile
 
 BLOCK = 2880
 _CHUNK = BLOCK * 1024
 _GZIP = b"\x1f\x8b"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a delivered file may be at most.
-
-    gzip_ratio_max holds once more than `gzip_free_bytes` were unpacked: small headers of blanks
-    compress well and do no harm.
-    """
-
-    file_bytes_max: int = 4 << 30
-    n_cards_max: int = 10_000
-    n_hdus_max: int = 1_000
-    n_axes_max: int = 9
-    n_pixels_max: int = 1 << 28
-    gzip_ratio_max: float = 100.0
-    gzip_free_bytes: int = 64 << 20
-
-
-STANDARD_LIMITS = Limits()
 
 
 def ones_complement(block: bytes | bytearray) -> int:

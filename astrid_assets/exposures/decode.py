@@ -23,7 +23,8 @@ import numpy as np
 from astropy.io import fits
 
 import astrid_assets
-from astrid_assets.exposures.decode_child import LENGTH
+from astrid_assets.exposures.decode_child import LENGTH, READY
+from astrid_assets.exposures.file_limits import STANDARD_DECODE_LIMITS, DecodeLimits
 from astrid_assets.exposures.fits_worker import (
     Decoded,
     Geometry,
@@ -36,17 +37,7 @@ from astrid_assets.exposures.rejection import Reason, RejectedFile
 _CHILD = "astrid_assets.exposures.decode_child"
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 _JSON_BYTES_MAX = 256 << 20
-
-
-@dataclass(frozen=True)
-class DecodeLimits:
-    """What decoding one file may take: address space of the child, and wall time."""
-
-    memory_bytes: int = 6 << 30
-    wall_time_s: float = 60.0
-
-
-STANDARD_DECODE_LIMITS = DecodeLimits()
+_START_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -95,14 +86,27 @@ class Decoder:
         self.close()
 
     def inspect(
-        self, path: Path, *, cards: Mapping[str, str] | None = None, ignored_bits: int = 0
+        self,
+        path: Path,
+        *,
+        cards: Mapping[str, str] | None = None,
+        ignored_bits: int = 0,
+        declared_bytes: int | None = None,
     ) -> Inspection:
         """Decode a file completely and return what it holds, without the pixels.
 
         cards: header cards that replace the file's. ignored_bits: mask bits that are not bad.
+        declared_bytes: memory that its headers declare; memory and time are limited by it.
         Raises RejectedFile where the file holds no science image, or decoding broke a limit.
         """
-        reply, _ = self._ask(path, cards, ignored_bits, only_hdu=None, with_pixels=False)
+        reply, _ = self._ask(
+            path,
+            cards,
+            ignored_bits,
+            only_hdu=None,
+            with_pixels=False,
+            declared_bytes=declared_bytes,
+        )
         images = tuple(_inspected(item) for item in reply["images"])
         return Inspection(images, tuple(tuple(item) for item in reply["rejected"]))
 
@@ -161,6 +165,11 @@ class Decoder:
             bufsize=0,
         )
         self.n_starts += 1
+        stdout = self._process.stdout
+        is_there = stdout is not None and select.select([stdout], [], [], _START_S)[0]
+        if stdout is None or not is_there or stdout.read(len(READY)) != READY:
+            self.close()
+            raise RuntimeError(f"the decoding child did not start within {_START_S:g} s")
         return self._process
 
     def _ask(
@@ -171,17 +180,20 @@ class Decoder:
         *,
         only_hdu: int | None,
         with_pixels: bool,
+        declared_bytes: int | None = None,
     ) -> tuple[dict[str, Any], float]:
         process = self._start()
+        time_s = self._limits.time_for_s(declared_bytes)
         request = {
             "path": str(path.absolute()),
             "cards": dict(cards or {}),
             "ignored_bits": ignored_bits,
             "only_hdu": only_hdu,
             "with_pixels": with_pixels,
+            "memory_bytes": self._limits.memory_for(declared_bytes),
         }
         text = json.dumps(request).encode()
-        deadline = time.monotonic() + self._limits.wall_time_s
+        deadline = time.monotonic() + time_s
         if process.stdin is None:
             raise RuntimeError("the decoding child was started without a pipe")
         try:
@@ -210,7 +222,8 @@ class Decoder:
             if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
                 self.close()
                 raise RejectedFile(
-                    f"decoding took longer than {self._limits.wall_time_s:g} s and was stopped",
+                    "decoding took longer than the time that a file of its size is given "
+                    f"({self._limits.wall_time_s:g} s for a small one) and was stopped",
                     reason=Reason.DECODE_TIMEOUT,
                     limit_s=self._limits.wall_time_s,
                 )

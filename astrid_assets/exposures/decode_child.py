@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from astrid_assets.exposures.fits_worker import Decoded, ScienceHDU, UnreadableError, decode
 
 LENGTH = struct.Struct("<Q")
+READY = b"ready\n"
 _FILE_BYTES_MAX = 1 << 20
 
 
@@ -38,6 +39,21 @@ def limit_resources(memory_bytes: int) -> None:
             resource.setrlimit(kind, (allowed, allowed))
         except (ValueError, OSError):
             print(f"limit {kind} is not supported here", file=sys.stderr)  # noqa: T201
+
+
+def allow_memory(extra_bytes: int) -> None:
+    """Let this process take so many bytes beyond its present address space, not more.
+
+    Where the system does not tell its size the limit of `limit_resources` alone holds.
+    """
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = pages * resource.getpagesize() + extra_bytes
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (allowed, hard))
 
 
 def describe(decoded: Decoded, *, with_pixels: bool) -> tuple[dict[str, Any], list[NDArray[Any]]]:
@@ -84,6 +100,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer requests until there are no more."""
     while head := requests.read(LENGTH.size):
         request = json.loads(requests.read(LENGTH.unpack(head)[0]))
+        allow_memory(request["memory_bytes"])
         reply, arrays = answer(request)
         text = json.dumps(reply).encode()
         answers.write(LENGTH.pack(len(text)) + text)
@@ -97,6 +114,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     limit_resources(int(sys.argv[1]))
+    answers.write(READY)
+    answers.flush()
     serve(sys.stdin.buffer, answers)
 
 

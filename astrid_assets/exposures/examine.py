@@ -67,9 +67,14 @@ def examine(
     if not any(sidecars[item.name].names(sha256) for item in candidates if item.name in sidecars):
         require_checksums(scan)
     if survey is None:
-        survey = _matching(decoder.inspect(path), surveys)
+        survey = _matching(decoder.inspect(path, declared_bytes=scan.declared_bytes), surveys)
     row = sidecars.get(survey.name, Sidecar()).row_for(file=name, sha256=sha256)
-    found = decoder.inspect(path, cards=dict(row.cards), ignored_bits=survey.mask_ignored_bits)
+    found = decoder.inspect(
+        path,
+        cards=dict(row.cards),
+        ignored_bits=survey.mask_ignored_bits,
+        declared_bytes=scan.declared_bytes,
+    )
     exposures: list[ExposureHeader] = []
     problems = [
         (index, RejectedFile(text, reason=Reason(why))) for index, _, why, text in found.rejected

@@ -199,13 +199,13 @@ def _read(hdu: Any, index: int, primary: fits.Header, cards: Mapping[str, str]) 
         header[key] = parsed_card(text)
     place = geometry(header, (shape[0], shape[1]), label)
     data = _as_float(hdu.data)
-    finite = np.isfinite(data)
-    if not finite.any():
+    lowest, highest = (float(extreme.reduce(data, axis=None)) for extreme in (np.fmin, np.fmax))
+    if np.isnan(lowest):
         raise UnreadableError(
             "no_finite_pixels", f"{label} has no finite pixel: all are NaN or blank"
         )
-    if np.ptp(data[finite]) == 0:
-        text = f"every pixel of {label} has the same value, {data[finite][0]:g}"
+    if lowest == highest:
+        text = f"every pixel of {label} has the same value, {lowest:g}"
         raise UnreadableError("constant_pixels", text)
     return ScienceHDU(index, str(hdu.name), header, place, data)
 

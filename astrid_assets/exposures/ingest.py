@@ -14,9 +14,13 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from astrid_assets.exposures.bytestream import STANDARD_LIMITS
-from astrid_assets.exposures.decode import STANDARD_DECODE_LIMITS, DecodeLimits, Decoder
+from astrid_assets.exposures.decode import Decoder
 from astrid_assets.exposures.examine import Examined, examine, survey_of_name
+from astrid_assets.exposures.file_limits import (
+    STANDARD_DECODE_LIMITS,
+    STANDARD_LIMITS,
+    DecodeLimits,
+)
 from astrid_assets.exposures.folder import FileStamp, is_settled, shown, snapshot_folder
 from astrid_assets.exposures.ingest_report import (
     IngestedFile,

@@ -13,17 +13,13 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from astrid_assets.exposures.bytestream import (
-    BLOCK,
-    STANDARD_LIMITS,
-    ByteStream,
-    Limits,
-    ones_complement,
-)
+from astrid_assets.exposures.bytestream import BLOCK, ByteStream, ones_complement
+from astrid_assets.exposures.file_limits import STANDARD_LIMITS, Limits
 from astrid_assets.exposures.rejection import Reason, RejectedFile
 
 _ALL_ONES = 0xFFFFFFFF
 _INTEGER = re.compile(r"[+-]?[0-9]{1,15}")
+_IMAGES = ("PRIMARY", "IMAGE", "COMPRESSED_IMAGE")
 _BITPIX = (8, 16, 32, 64, -32, -64)
 _LOOKS = (
     (b"\xff\xd8\xff", "a JPEG picture"),
@@ -54,6 +50,14 @@ class HDUScan:
     is_compressed_image: bool
     is_checksum_wrong: bool
 
+    @property
+    def declared_bytes(self) -> int:
+        """Memory of its pixels, as they are stored and as float32; of a table, its bytes."""
+        if self.kind in _IMAGES:
+            stored = self.data_bytes if self.is_compressed_image else 0
+            return stored + prod(self.shape) * (abs(self.bitpix) // 8 + 4) if self.shape else 0
+        return self.data_bytes
+
 
 @dataclass(frozen=True)
 class FileScan:
@@ -62,6 +66,11 @@ class FileScan:
     size_bytes: int
     is_gzip: bool
     hdus: tuple[HDUScan, ...]
+
+    @property
+    def declared_bytes(self) -> int:
+        """Memory that the headers declare: see `HDUScan.declared_bytes`."""
+        return sum(hdu.declared_bytes for hdu in self.hdus)
 
     @property
     def has_wrong_checksum(self) -> bool:
@@ -91,6 +100,13 @@ def prescan(path: Path, *, limits: Limits = STANDARD_LIMITS) -> FileScan:
                     n_allowed=limits.n_hdus_max,
                 )
             hdus.append(_scan_hdu(stream, block, len(hdus), limits))
+            if sum(hdu.n_cards for hdu in hdus) > limits.n_cards_total_max:
+                raise RejectedFile(
+                    f"the headers have more than {limits.n_cards_total_max} cards in all, which is "
+                    "the limit",
+                    reason=Reason.TOO_MANY_CARDS,
+                    n_allowed=limits.n_cards_total_max,
+                )
         return FileScan(stream.file_size, stream.is_gzip, tuple(hdus))
 
 

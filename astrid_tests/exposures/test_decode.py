@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from astrid_assets.exposures.decode import DecodeLimits, Decoder, read_in_process
+from astrid_assets.exposures.decode import Decoder, read_in_process
+from astrid_assets.exposures.file_limits import DecodeLimits
 from astrid_assets.exposures.prescan import prescan, require_checksums
 from astrid_assets.exposures.rejection import Reason, RejectedFile
 from astrid_tests.exposures.fits_files import SIDE, as_bytes, header, hostile, image, pixels, write
@@ -245,7 +246,7 @@ def test_a_child_that_takes_too_long_is_stopped_and_another_one_serves(tmp_path:
 
 def test_memory_is_limited_in_the_child(tmp_path: Path) -> None:
     path = write(tmp_path / "x.fits", fits.PrimaryHDU(np.zeros((9000, 9000), np.uint8), header()))
-    with Decoder(DecodeLimits(memory_bytes=900 << 20)) as child:
+    with Decoder(DecodeLimits(memory_bytes=600 << 20)) as child:
         with pytest.raises(RejectedFile) as caught:
             child.inspect(path)
         assert caught.value.reason in (Reason.TOO_LARGE, Reason.DECODER_DIED)
