@@ -7,7 +7,7 @@
 #   ARGS='…'                     further arguments of demo, test, bench, champion
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-faults dev bench champion lint format lock clean
+.PHONY: help env demo test test-faults dev bench bench-science champion lint format lock clean
 
 VENV ?= .venv
 PYTHON ?=
@@ -50,6 +50,9 @@ dev: env ## the Dagster UI and daemon on 127.0.0.1:3000 (PORT=…)
 
 bench: env ## time, CPU and memory of each stage on the synthetic sky
 	@$(BIN)/python -m astrid_assets.bench $(ARGS)
+
+bench-science: env ## statistics of the subtraction against theory (ARGS=--quick: minutes)
+	@$(BIN)/python -m astrid_assets.bench.science $(ARGS)
 
 champion: env ## train the shipped model again and write its files and figures
 	@$(BIN)/python -m astrid_assets.training $(ARGS)

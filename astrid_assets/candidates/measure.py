@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.fft
 from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 from photutils.aperture import CircularAperture
@@ -77,12 +78,14 @@ def measure(
 def position_error_pix(psf: PSFModel) -> float:
     """Return the bound on a position's rms per axis times its significance: 1 / sqrt(-rho''(0)).
 
-    rho: normalised autocorrelation of P_D; -rho''(0) = sum |dP/dx|^2 / sum P^2, both axes' mean.
+    rho: normalised autocorrelation of P_D; -rho''(0) = sum (k |P|)^2 / sum |P|^2 over its
+    spectrum, both axes' mean (differences of neighbouring pixels would find too little of it).
     """
     stamp = psf.centre.astype(float)
-    slope_y, slope_x = np.gradient(stamp)
-    power = 0.5 * float(np.sum(slope_x**2) + np.sum(slope_y**2))
-    return float(np.sqrt(np.sum(stamp**2) / power))
+    power = np.abs(scipy.fft.fft2(stamp)) ** 2
+    k = 2 * np.pi * scipy.fft.fftfreq(psf.size)
+    curvature = 0.5 * np.sum(power * (k[:, None] ** 2 + k**2)) / np.sum(power)
+    return float(1 / np.sqrt(curvature))
 
 
 def _sky(image: Image, x: Floats, y: Floats, error_pix: Floats) -> dict[str, NDArray[Any]]:
