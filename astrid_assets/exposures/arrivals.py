@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -29,7 +32,11 @@ def raw_inputs(observation: Observation) -> tuple[str, str]:
     The facts are what header, sidecar and survey declaration made together: a gain declared anew
     is another input, although not a byte of the file changed.
     """
-    return str(observation.id), sha256_json(observation.facts)
+    return _inputs(observation.id, observation.facts)
+
+
+def _inputs(identity: UUID, facts: Any) -> tuple[str, str]:
+    return str(identity), sha256_json(facts)
 
 
 def arrived_partitions(
@@ -41,9 +48,12 @@ def arrived_partitions(
     partition that a changed exposure left is among them.
     """
     with database.read() as session:
-        touched = _touched(session, since)
-        states = {key: _state(session, key) for key in sorted(touched)}
-        taken = {key: _taken_up(session, key) for key in states}
+        touched = sorted(_touched(session, since))
+        states: dict[PartitionId, PartitionState] = {}
+        taken: dict[PartitionId, set[tuple[str, str]]] = {}
+        for some in chunks(touched):
+            states |= _states(session, some)
+            taken |= _taken_up(session, some)
     return {
         key: state
         for key, state in states.items()
@@ -83,29 +93,50 @@ def _touched(session: Session, since: datetime | None) -> set[PartitionId]:
     return found
 
 
-def _state(session: Session, key: PartitionId) -> PartitionState:
-    here = session.scalars(
-        sa.select(Observation).where(Observation.night == key[0], Observation.tile == key[1])
-    ).all()
-    current = [row for row in here if row.is_current]
-    changed_at = max((row.updated_at for row in here), default=_EPOCH)
-    committed_at = session.scalar(
-        sa.select(sa.func.max(ProductRow.updated_at)).where(
-            ProductRow.asset == _RAW, ProductRow.night == key[0], ProductRow.tile == key[1]
-        )
+def _states(session: Session, keys: Sequence[PartitionId]) -> dict[PartitionId, PartitionState]:
+    exposures: dict[PartitionId, set[tuple[str, str]]] = {key: set() for key in keys}
+    changed_at = dict.fromkeys(keys, _EPOCH)
+    columns = (Observation.id, Observation.facts, Observation.is_current, Observation.updated_at)
+    query = sa.select(Observation.night, Observation.tile, *columns).where(
+        _among(Observation, keys)
     )
-    return PartitionState(frozenset(raw_inputs(row) for row in current), changed_at, committed_at)
+    for row in session.execute(query):
+        key = (row.night, row.tile)
+        changed_at[key] = max(changed_at[key], row.updated_at)
+        if row.is_current:
+            exposures[key].add(_inputs(row.id, row.facts))
+    commits = (
+        sa.select(ProductRow.night, ProductRow.tile, sa.func.max(ProductRow.updated_at))
+        .where(ProductRow.asset == _RAW, _among(ProductRow, keys))
+        .group_by(ProductRow.night, ProductRow.tile)
+    )
+    committed_at = {(night, tile): at for night, tile, at in session.execute(commits)}
+    return {
+        key: PartitionState(frozenset(exposures[key]), changed_at[key], committed_at.get(key))
+        for key in keys
+    }
 
 
-def _taken_up(session: Session, key: PartitionId) -> set[tuple[str, str]]:
+def _taken_up(
+    session: Session, keys: Sequence[PartitionId]
+) -> dict[PartitionId, set[tuple[str, str]]]:
     query = (
-        sa.select(ProductRow.observation_id, ProductInput.input_product_id)
-        .join(ProductRow, ProductRow.id == ProductInput.product_row_id)
-        .where(
-            ProductRow.asset == _RAW,
-            ProductRow.is_current,
-            ProductRow.night == key[0],
-            ProductRow.tile == key[1],
+        sa.select(
+            ProductRow.night,
+            ProductRow.tile,
+            ProductRow.observation_id,
+            ProductInput.input_product_id,
         )
+        .join(ProductRow, ProductRow.id == ProductInput.product_row_id)
+        .where(ProductRow.asset == _RAW, ProductRow.is_current, _among(ProductRow, keys))
     )
-    return {(str(identity), text) for identity, text in session.execute(query)}
+    taken: dict[PartitionId, set[tuple[str, str]]] = {key: set() for key in keys}
+    for night, tile, identity, text in session.execute(query):
+        taken[night, tile].add((str(identity), text))
+    return taken
+
+
+def _among(
+    table: type[Observation] | type[ProductRow], keys: Sequence[PartitionId]
+) -> sa.ColumnElement[bool]:
+    return sa.tuple_(table.night, table.tile).in_(keys)
