@@ -7,12 +7,13 @@ from typing import Any
 import dagster as dg
 
 from astrid_assets.catalog.parity import row_parity
-from astrid_assets.detections.pooled import pooled_completeness
-from astrid_assets.limits import EXPOSURES_LEFT, LIMITS, POOLED_COMPLETENESS
+from astrid_assets.limits import EXPOSURES_LEFT, LIMITS
 from astrid_assets.metadata import table
 from astrid_assets.observations import labels_of, observations_by_id
 from astrid_assets.partitions import NIGHT_TILE, TILES, split_key
 from astrid_assets.quality import Finding, Judgement, Limit, judge_all
+from astrid_assets.training.checks import CHECKS as TRAINING_CHECKS
+from astrid_assets.training.checks import drift_check
 from astrid_resources.dagster_resources import DatabaseResource
 from astrid_resources.database.connection import Database
 from astrid_resources.database.replace import load_partition
@@ -28,7 +29,7 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
         warnings.filterwarnings("ignore", _PREVIEW_NOTE, dg.PreviewWarning)
         checks = [_limit_check(limit) for limit in LIMITS]
         checks += [_exposures_left_check(asset) for asset in EXPOSURES_LEFT]
-        return [*checks, _pooled_completeness_check(), _row_parity_check()]
+        return [*checks, _row_parity_check(), *TRAINING_CHECKS, drift_check()]
 
 
 def partition_for(context: dg.AssetCheckExecutionContext, asset: str) -> Partition:
@@ -146,35 +147,6 @@ def _exposures_left_check(asset: str) -> dg.AssetChecksDefinition:
                 "reasons": "; ".join(sorted({r for p in products for r in p.reasons})) or "none",
             },
         )
-
-    return check
-
-
-def _pooled_completeness_check() -> dg.AssetChecksDefinition:
-    limit = POOLED_COMPLETENESS
-
-    @dg.asset_check(
-        asset=limit.asset,
-        name=limit.name,
-        description=_described(limit),
-        partitions_def=NIGHT_TILE,
-    )
-    def check(
-        context: dg.AssetCheckExecutionContext, database: DatabaseResource
-    ) -> dg.AssetCheckResult:
-        _, tile = split_key(context.partition_key)
-        found = pooled_completeness(database.database, tile=tile)
-        numbers = [
-            (
-                f"{one.filter_band}, {one.n_exposures} exposures",
-                {
-                    "found_excess": one.found_excess,
-                    "found_excess_error": one.found_excess_error,
-                },
-            )
-            for one in found
-        ]
-        return check_result(judge_all(limit, numbers))
 
     return check
 

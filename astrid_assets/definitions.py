@@ -16,10 +16,17 @@ from astrid_assets.exposures.assets import ingested_files, raw_exposures
 from astrid_assets.exposures.sensors import delivered_files, new_observations
 from astrid_assets.exposures.surveys_resource import SurveysResource
 from astrid_assets.jobs import JOBS
+from astrid_assets.null_tests.assets import null_pairs
 from astrid_assets.reference.assets import current_reference_spec, reference_images
 from astrid_assets.reference.sensors import missing_references, promoted_references
+from astrid_assets.repeats import REPEATS
 from astrid_assets.schedules import SCHEDULES
-from astrid_assets.training.assets import model_evaluation, training_set, unet_model
+from astrid_assets.training.assets import (
+    model_evaluation,
+    model_promotion,
+    training_set,
+    unet_model,
+)
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.io_managers import ProductsIOManager
 from astrid_resources.model_registry import MLflowTracking
@@ -48,6 +55,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
             current_reference_spec,
             difference_images,
             candidates,
+            null_pairs,
             champion_model_spec,
             detections,
             injection_recovery,
@@ -55,6 +63,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
             training_set,
             unet_model,
             model_evaluation,
+            model_promotion,
         ],
         asset_checks=build_checks(),
         jobs=JOBS,
@@ -64,6 +73,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
             missing_references,
             promoted_references,
             champion_in_use,
+            *REPEATS,
         ],
         schedules=SCHEDULES,
         resources={**default_resources(), **(resource_overrides or {})},

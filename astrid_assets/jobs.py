@@ -7,6 +7,7 @@ NIGHT_CHAIN_ASSETS = (
     "calibrated_exposures",
     "difference_images",
     "candidates",
+    "null_pairs",
     "detections",
     "injection_recovery",
     "transients",
@@ -14,7 +15,9 @@ NIGHT_CHAIN_ASSETS = (
 
 _night_chain = dg.AssetSelection.assets(*NIGHT_CHAIN_ASSETS)
 _references = dg.AssetSelection.assets("reference_images")
-_training = dg.AssetSelection.assets("training_set", "unet_model", "model_evaluation")
+_training = dg.AssetSelection.assets(
+    "training_set", "unet_model", "model_evaluation", "model_promotion"
+)
 
 ingest = dg.define_asset_job(
     "ingest",
@@ -36,8 +39,9 @@ tile_references = dg.define_asset_job(
 )
 train_classifier = dg.define_asset_job(
     "train_classifier",
-    selection=_training,
-    description="Training set, network and evaluation of a challenger; it is not promoted.",
+    selection=_training | dg.AssetSelection.checks_for_assets("model_promotion"),
+    description="Training set, network, evaluation and promotion of a challenger: it comes into "
+    "use where it is proven better. What is made already is taken over.",
     executor_def=dg.in_process_executor,
 )
 

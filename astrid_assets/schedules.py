@@ -37,7 +37,9 @@ weekly_training = dg.ScheduleDefinition(
     cron_schedule="0 20 * * 6",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="A challenger for the classifier; off until somebody wants one.",
+    description="A challenger for the classifier, with what people labelled since; where no label "
+    "and no setting changed, nothing is made again. Off until somebody turns it on: a training "
+    "takes hours of two cores.",
 )
 
 SCHEDULES = (nightly_ingest, reference_refresh, weekly_training)

@@ -30,6 +30,16 @@ def model_facts(record: Mapping[str, Any], *, onnx_sha256: str) -> dict[str, Any
     }
 
 
+def scalar_figures(figures: Mapping[str, Any]) -> dict[str, float]:
+    """Return the single numbers of an evaluation by name: what MLflow and the UI plot."""
+    values = {name: _value(figures, name) for name in figures}
+    return {
+        name: float(value)
+        for name, value in values.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+
+
 def _rates(figures: Mapping[str, Any]) -> dict[str, float | None]:
     """Return rates at the working threshold and declared prior; None where not evaluated."""
     auc = _value(figures, "auc_pr")

@@ -1,4 +1,4 @@
-"""Dagster: training set, network and evaluation of a challenger; promotion is not theirs."""
+"""Dagster: training set, network, evaluation and promotion of a challenger."""
 
 import json
 import tempfile
@@ -6,23 +6,37 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import dagster as dg
 
 from astrid_assets.declared import PRODUCTS_ASSET, result
 from astrid_assets.detections.champion_files import KERAS_FILE, ONNX_FILE, RECORD_FILE
+from astrid_assets.detections.model_facts import model_facts, scalar_figures
+from astrid_assets.detections.model_in_use import active_model
+from astrid_assets.detections.model_mirror import mirror_registry
+from astrid_assets.detections.sensors import new_observations_of_champion
 from astrid_assets.metadata import table
+from astrid_assets.observations import loaded_products
 from astrid_assets.training.build import ChampionSettings, build_champion
 from astrid_assets.training.dataset import make_dataset, summary
-from astrid_assets.training.samples import load_training_set, save_training_set
+from astrid_assets.training.human_labels import labelled_samples
+from astrid_assets.training.promote import AlreadyInUse, consider
+from astrid_assets.training.promotion import PromotionSettings
+from astrid_assets.training.samples import concatenate, load_training_set, save_training_set
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.database import Model
+from astrid_resources.database.connection import Database
 from astrid_resources.database.rows import upsert
 from astrid_resources.identity import plain_json, product_id, row_id
 from astrid_resources.model_registry import MLflowTracking
-from astrid_resources.products import PartitionProducts, Product
+from astrid_resources.products import Partition, PartitionProducts, Product, Verdict
 
-CODE_VERSION = "1"
+SET_VERSION = "2"
+MODEL_VERSION = "2"
+EVALUATION_VERSION = "2"
+PROMOTION_VERSION = "1"
+_EVERYTHING = Partition(None, None)
 
 
 class TrainingConfig(dg.Config):
@@ -31,103 +45,137 @@ class TrainingConfig(dg.Config):
     n_nights: int | None = None
     side_pix: int | None = None
     n_steps: int | None = None
+    n_members: int | None = None
+    channels: list[int] | None = None
 
     def settings(self) -> ChampionSettings:
         """Return the full settings with these changes."""
         settings = ChampionSettings()
-        fields, fit = settings.dataset.fields, settings.fit
+        fields, fit, network = settings.dataset.fields, settings.fit, settings.network
         if self.n_nights:
             fields = replace(fields, n_nights=self.n_nights)
         if self.side_pix:
             fields = replace(fields, sides_pix=(self.side_pix,))
         if self.n_steps:
             fit = replace(fit, n_steps=self.n_steps)
-        return replace(settings, dataset=replace(settings.dataset, fields=fields), fit=fit)
+        if self.n_members:
+            fit = replace(fit, n_members=self.n_members)
+        if self.channels:
+            network = replace(network, channels=tuple(self.channels))
+        dataset = replace(settings.dataset, fields=fields)
+        return replace(settings, dataset=dataset, fit=fit, network=network)
 
 
 @dg.asset(
     **PRODUCTS_ASSET,
     group_name="training",
     kinds={"python", "numpy"},
-    code_version=CODE_VERSION,
+    code_version=SET_VERSION,
 )
 def training_set(
-    context: dg.AssetExecutionContext, config: TrainingConfig, object_store: ObjectStoreResource
+    context: dg.AssetExecutionContext,
+    config: TrainingConfig,
+    database: DatabaseResource,
+    object_store: ObjectStoreResource,
 ) -> dg.MaterializeResult[PartitionProducts]:
-    """Injected sources and the pipeline's own peaks from synthetic fields, split by night."""
-    settings = config.settings()
+    """Injected sources, the pipeline's own peaks and what people said, split by sky and night."""
+    settings, store = config.settings().dataset, object_store.store
+    labelled = labelled_samples(database.database, store, cutouts=settings.cutouts)
+    inputs = () if labelled.samples is None else (labelled.samples.sha256,)
+    identity = product_id(SET_VERSION, {"training_set": asdict(settings)}, inputs)
+    known = _known(database.database, "training_set", identity)
+    if known is not None:
+        return _taken_over(context, known)
     dataset = make_dataset(
-        settings.dataset,
-        report=lambda index, text: context.log.info(f"field {index + 1}: {text}"),
+        settings, report=lambda index, text: context.log.info(f"field {index + 1}: {text}")
     )
-    record = {"settings": asdict(settings.dataset), "skipped": dataset.skipped}
+    samples = dataset.samples
+    if labelled.samples is not None:
+        samples = concatenate([samples, labelled.samples])
+    record = {
+        "settings": asdict(settings),
+        "skipped": dataset.skipped,
+        "human_labels": labelled.counts,
+    }
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "samples.npz"
-        save_training_set(dataset.samples, path, record=record)
-        stored = object_store.store.put_file(path)
-    numbers = summary(dataset.samples)
-    parameters = {"training_set": asdict(settings.dataset)}
+        save_training_set(samples, path, record=record)
+        stored = store.put_file(path)
+    numbers = {**summary(samples), "human_labels": labelled.counts}
     product = Product(
         "training_set",
-        product_id(CODE_VERSION, parameters, ()),
+        identity,
         objects={"samples": stored},
         metrics=numbers,
-        code_version=CODE_VERSION,
+        code_version=SET_VERSION,
+        inputs=inputs,
     )
-    return result(PartitionProducts("training_set", None, None, (product,)), numbers)
+    return result(_alone(product), numbers)
 
 
 @dg.asset(
     **PRODUCTS_ASSET,
     group_name="training",
     kinds={"python", "tensorflow", "onnx"},
-    code_version=CODE_VERSION,
+    code_version=MODEL_VERSION,
 )
 def unet_model(
     context: dg.AssetExecutionContext,
     config: TrainingConfig,
     training_set: PartitionProducts,
+    database: DatabaseResource,
     object_store: ObjectStoreResource,
     mlflow: MLflowTracking,
 ) -> dg.MaterializeResult[PartitionProducts]:
     """A challenger: fitted, calibrated, evaluated on test fields, exported and checked."""
     settings, store = config.settings(), object_store.store
     (source,) = training_set.products
+    samples_at = source.objects["samples"]
+    inputs = (source.product_id, samples_at.sha256)
+    identity = product_id(MODEL_VERSION, {"unet_model": asdict(settings)}, inputs)
+    known = _known(database.database, "unet_model", identity)
+    if known is not None:
+        return _taken_over(context, known)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with store.fetch(source.objects["samples"].key) as path:
+        with store.fetch(samples_at.key) as path:
             samples, record = load_training_set(path)
         require_same_settings(record, settings)
-        champion = build_champion(
-            samples,
-            folder,
-            settings,
-            skipped=record["skipped"],
-            report=lambda step, loss: context.log.info(f"step {step}: loss {loss:.4f}"),
-        )
-        files = {"onnx": ONNX_FILE, "keras": KERAS_FILE, "record": RECORD_FILE}
         with mlflow.run("challenger", parameters=asdict(settings)) as run:
+
+            def report(step: int, loss: float) -> None:
+                context.log.info(f"step {step}: loss {loss:.4f}")
+                run.log_metrics({"loss": loss}, step=step)
+
+            champion = build_champion(
+                samples, folder, settings, skipped=record["skipped"], report=report
+            )
+            run.log_metrics(scalar_figures(champion.record["evaluation"]))
+            files = {"onnx": ONNX_FILE, "keras": KERAS_FILE, "record": RECORD_FILE}
             for file in files.values():
                 run.log_file(folder / file)
         objects = {role: store.put_file(folder / file) for role, file in files.items()}
-    parameters = {"unet_model": asdict(settings)}
-    metrics = {"version": champion.version, "weights_sha256": champion.weights_sha256}
+    metrics = {
+        "version": champion.version,
+        "weights_sha256": champion.weights_sha256,
+        "mlflow_run_id": run.run_id,
+    }
     product = Product(
         "unet_model",
-        product_id(CODE_VERSION, parameters, (source.product_id,)),
+        identity,
         objects=objects,
         metrics=metrics,
-        code_version=CODE_VERSION,
-        inputs=(source.product_id,),
+        code_version=MODEL_VERSION,
+        inputs=inputs,
     )
-    return result(PartitionProducts("unet_model", None, None, (product,)), metrics)
+    return result(_alone(product), metrics)
 
 
 @dg.asset(
     **PRODUCTS_ASSET,
     group_name="training",
     kinds={"python"},
-    code_version=CODE_VERSION,
+    code_version=EVALUATION_VERSION,
 )
 def model_evaluation(
     unet_model: PartitionProducts,
@@ -138,34 +186,78 @@ def model_evaluation(
     (model,) = unet_model.products
     record = json.loads(object_store.store.get_bytes(model.objects["record"].key))
     figures = record["evaluation"]
-    identity = row_id("models", record["name"], model.objects["onnx"].sha256)
     row = {
-        "id": identity,
-        "name": record["name"],
-        "version": record["version"],
-        "model_type": "unet",
-        "architecture": "U-Net, segmentation and score heads",
-        "hyperparameters": record["training"]["settings"],
-        "training_dataset": record["training"]["training_set"].get("sha256"),
-        "training_metrics": figures,
-        "score_threshold": record["threshold"],
+        "id": model_row_id(record["name"], model),
+        **model_facts(record, onnx_sha256=model.objects["onnx"].sha256),
         "model_path": model.objects["onnx"].key,
-        "content_sha256": model.objects["onnx"].sha256,
-        "weights_sha256": record["weights_sha256"],
+        "keras_path": model.objects["keras"].key,
+        "record_path": model.objects["record"].key,
+        "mlflow_run_id": model.metrics.get("mlflow_run_id"),
     }
     with database.database.session() as session:
-        known = session.get(Model, identity)
-        upsert(session, Model, [{**row, "is_active": known is not None and known.is_active}])
+        upsert(session, Model, [row])
     product = Product(
         "model_evaluation",
-        product_id(CODE_VERSION, {}, (model.product_id,)),
-        metrics=figures,
-        code_version=CODE_VERSION,
+        product_id(EVALUATION_VERSION, {}, (model.product_id,)),
+        metrics={"name": record["name"], "figures": figures},
+        code_version=EVALUATION_VERSION,
         inputs=(model.product_id,),
     )
     shown = [{"figure": name, "value": str(value)} for name, value in sorted(figures.items())]
-    metadata = {"figures": table(shown)}
-    return result(PartitionProducts("model_evaluation", None, None, (product,)), metadata)
+    return result(_alone(product), {"figures": table(shown), **scalar_figures(figures)})
+
+
+@dg.asset(
+    **PRODUCTS_ASSET,
+    group_name="training",
+    kinds={"python", "onnx"},
+    code_version=PROMOTION_VERSION,
+)
+def model_promotion(
+    context: dg.AssetExecutionContext,
+    training_set: PartitionProducts,
+    unet_model: PartitionProducts,
+    model_evaluation: PartitionProducts,
+    database: DatabaseResource,
+    object_store: ObjectStoreResource,
+    mlflow: MLflowTracking,
+) -> dg.MaterializeResult[PartitionProducts]:
+    """The decision on the challenger: promoted where it is proven better, else refused, and why."""
+    opened = database.database
+    (source,), (model,), (evaluation,) = (
+        asset.products for asset in (training_set, unet_model, model_evaluation)
+    )
+    champion_before = active_model(opened).content_sha256
+    inputs = (source.product_id, model.product_id, evaluation.product_id, champion_before)
+    with opened.read() as session:
+        challenger = session.get_one(Model, model_row_id(evaluation.metrics["name"], model))
+    numbers: dict[str, Any] = {}
+    verdict, reasons = Verdict.PASSED, tuple[str, ...]()
+    try:
+        decided = consider(
+            opened,
+            object_store.store,
+            challenger,
+            test_set_key=source.objects["samples"].key,
+            user=f"dagster run {context.run.run_id}",
+        )
+        said, numbers = decided.summary, dict(decided.numbers)
+    except AlreadyInUse as outcome:
+        said, verdict, reasons = outcome.message, Verdict.NO_WORK, (outcome.message,)
+    context.log.info(said)
+    mirror_registry(opened, mlflow, challenger=challenger)
+    for event in new_observations_of_champion(context.instance, opened):
+        context.instance.report_runless_asset_event(event)
+    product = Product(
+        "model_promotion",
+        product_id(PROMOTION_VERSION, {"rule": asdict(PromotionSettings())}, inputs),
+        metrics=numbers,
+        verdict=verdict,
+        reasons=reasons,
+        code_version=PROMOTION_VERSION,
+        inputs=inputs,
+    )
+    return result(_alone(product), {"decision": said, "numbers": numbers})
 
 
 def require_same_settings(record: Mapping[str, Any], settings: ChampionSettings) -> None:
@@ -179,3 +271,24 @@ def require_same_settings(record: Mapping[str, Any], settings: ChampionSettings)
             "training_set and unet_model with the same configuration",
             allow_retries=False,
         )
+
+
+def model_row_id(name: str, model: Product) -> UUID:
+    """Return the id that a product of `unet_model` has in `models`."""
+    return row_id("models", name, model.objects["onnx"].sha256)
+
+
+def _alone(product: Product) -> PartitionProducts:
+    return PartitionProducts(product.asset, *_EVERYTHING, (product,))
+
+
+def _known(database: Database, asset: str, identity: str) -> Product | None:
+    return loaded_products(database, asset, _EVERYTHING).get(identity)
+
+
+def _taken_over(
+    context: dg.AssetExecutionContext, known: Product
+) -> dg.MaterializeResult[PartitionProducts]:
+    """Return what was made already: equal settings and inputs give equal products."""
+    context.log.info("unchanged, taken over")
+    return result(_alone(known), {**known.metrics, "taken_over": True})

@@ -9,20 +9,15 @@ from numpy.typing import NDArray
 
 from astrid_assets.detections.drift import reference_quantiles
 from astrid_assets.training.evaluate import prior_weights
+from astrid_assets.training.features import FEATURES
 from astrid_assets.training.samples import TrainingSet
 
 Floats = NDArray[np.float64]
 
 
 def drift_features(samples: TrainingSet) -> dict[str, Floats]:
-    """Return the measured features of samples, named like the columns of `candidates`.
-
-    `fwhm_difference_pix` is the subtraction's own metric, the same for all of its candidates.
-    """
-    return {
-        "significance": np.abs(samples.significance).astype(float),
-        "fwhm_difference_pix": samples.fwhm_pix.astype(float),
-    }
+    """Return the measured features of samples by name, NaN where unmeasured."""
+    return dict(zip(FEATURES, samples.features.astype(float).T, strict=True))
 
 
 def drift_reference(

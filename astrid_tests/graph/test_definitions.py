@@ -6,7 +6,7 @@ import dagster as dg
 
 from astrid_assets.definitions import build_defs, defs
 from astrid_assets.jobs import NIGHT_CHAIN_ASSETS
-from astrid_assets.limits import LIMITS
+from astrid_assets.limits import LIMITS, NEGATIVE_PEAKS, POOLED_COMPLETENESS
 
 GRAPH = {
     "calibrated_exposures": {"raw_exposures"},
@@ -18,6 +18,8 @@ GRAPH = {
     "ingested_files": set(),
     "injection_recovery": {"calibrated_exposures", "champion_model", "difference_images"},
     "model_evaluation": {"unet_model"},
+    "model_promotion": {"model_evaluation", "training_set", "unet_model"},
+    "null_pairs": {"calibrated_exposures"},
     "raw_exposures": set(),
     "reference_images": {"calibrated_exposures"},
     "training_set": set(),
@@ -59,7 +61,13 @@ def test_partitions_of_assets():
         definition = graph.get(dg.AssetKey(name)).partitions_def
         assert isinstance(definition, dg.DynamicPartitionsDefinition)
         assert definition.name == "tile"
-    for name in ("ingested_files", "training_set", "unet_model", "model_evaluation"):
+    for name in (
+        "ingested_files",
+        "training_set",
+        "unet_model",
+        "model_evaluation",
+        "model_promotion",
+    ):
         assert graph.get(dg.AssetKey(name)).partitions_def is None
 
 
@@ -91,6 +99,13 @@ def test_every_declared_limit_is_a_check():
     checks = {(key.asset_key.to_user_string(), key.name) for key in _graph().asset_check_keys}
     assert {(limit.asset, limit.name) for limit in LIMITS} <= checks
     assert ("transients", "row_parity") in checks
+    assert ("injection_recovery", POOLED_COMPLETENESS.name) in checks
+    assert {(limit.asset, limit.name) for limit in NEGATIVE_PEAKS} <= checks
+    assert ("detections", "model_drift") in checks
+    assert {
+        ("model_promotion", "challenger_is_better"),
+        ("model_promotion", "registry_mirrors_table"),
+    } <= checks
 
 
 def test_blocking_checks():
