@@ -1,14 +1,22 @@
 """Dagster: the asset checks, made from the declared limits and from the recorded verdicts."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from astrid_assets.catalog.parity import row_parity
-from astrid_assets.limits import EXPOSURES_LEFT, LIMITS
+from astrid_assets.detections.pooled import pooled_completeness
+from astrid_assets.limits import (
+    EXPOSURES_LEFT,
+    LIMITS,
+    NEGATIVE_PEAKS,
+    POOLED_COMPLETENESS,
+)
 from astrid_assets.metadata import table
+from astrid_assets.null_tests.counts import CANNOT_SEE
+from astrid_assets.null_tests.negative import negative_peaks
 from astrid_assets.observations import labels_of, observations_by_id
 from astrid_assets.partitions import NIGHT_TILE, TILES, split_key
 from astrid_assets.quality import Finding, Judgement, Limit, judge_all
@@ -28,8 +36,10 @@ def build_checks() -> list[dg.AssetChecksDefinition]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", _PREVIEW_NOTE, dg.PreviewWarning)
         checks = [_limit_check(limit) for limit in LIMITS]
+        checks += [_negative_peaks_check(limit) for limit in NEGATIVE_PEAKS]
         checks += [_exposures_left_check(asset) for asset in EXPOSURES_LEFT]
-        return [*checks, _row_parity_check(), *TRAINING_CHECKS, drift_check()]
+        checks += [_pooled_completeness_check(), _row_parity_check()]
+        return [*checks, *TRAINING_CHECKS, drift_check()]
 
 
 def partition_for(context: dg.AssetCheckExecutionContext, asset: str) -> Partition:
@@ -82,10 +92,13 @@ def _limit_check(limit: Limit) -> dg.AssetChecksDefinition:
     return check
 
 
-def check_result(findings: Sequence[Finding]) -> dg.AssetCheckResult:
+def check_result(
+    findings: Sequence[Finding], *, shown: Mapping[str, Any] | None = None
+) -> dg.AssetCheckResult:
     """Return the check's result: passed unless a number lies beyond its limit + 4 errors.
 
     What has no number has no verdict: it neither passes nor fails, and is counted.
+    shown: further metadata.
     """
     n_failed = sum(f.judgement is Judgement.FAILED for f in findings)
     n_without = sum(f.judgement is Judgement.NO_VERDICT for f in findings)
@@ -93,6 +106,7 @@ def check_result(findings: Sequence[Finding]) -> dg.AssetCheckResult:
         "n_judged": len(findings) - n_without,
         "n_failed": n_failed,
         "n_no_verdict": n_without,
+        **(shown or {}),
     }
     if findings:
         metadata["exposures"] = table(
@@ -147,6 +161,54 @@ def _exposures_left_check(asset: str) -> dg.AssetChecksDefinition:
                 "reasons": "; ".join(sorted({r for p in products for r in p.reasons})) or "none",
             },
         )
+
+    return check
+
+
+def _pooled_completeness_check() -> dg.AssetChecksDefinition:
+    limit = POOLED_COMPLETENESS
+
+    @dg.asset_check(
+        asset=limit.asset,
+        name=limit.name,
+        description=_described(limit),
+        partitions_def=NIGHT_TILE,
+    )
+    def check(
+        context: dg.AssetCheckExecutionContext, database: DatabaseResource
+    ) -> dg.AssetCheckResult:
+        _, tile = split_key(context.partition_key)
+        found = pooled_completeness(database.database, tile=tile)
+        numbers = [
+            (
+                f"{one.filter_band}, {one.n_exposures} exposures",
+                {
+                    "found_excess": one.found_excess,
+                    "found_excess_error": one.found_excess_error,
+                },
+            )
+            for one in found
+        ]
+        return check_result(judge_all(limit, numbers))
+
+    return check
+
+
+def _negative_peaks_check(limit: Limit) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=limit.asset,
+        name=limit.name,
+        description=_described(limit),
+        partitions_def=NIGHT_TILE,
+    )
+    def check(
+        context: dg.AssetCheckExecutionContext, database: DatabaseResource
+    ) -> dg.AssetCheckResult:
+        found = negative_peaks(database.database, partition_for(context, limit.asset))
+        findings = judge_all(limit, [(one.label, one.count.metrics) for one in found])
+        counts = [{"exposure": one.label, **one.count.metrics} for one in found]
+        shown = {"counts": table(counts)} if counts else {}
+        return check_result(findings, shown={**shown, "what_it_cannot_see": CANNOT_SEE})
 
     return check
 
