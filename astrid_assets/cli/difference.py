@@ -5,11 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from astrid_assets.cli.output import fail, say, say_json
+from astrid_assets.cli.output import fail, say, say_json, whole_files
+
+if TYPE_CHECKING:
+    from astrid_resources.images import Algorithm
 
 
 def difference(
@@ -22,6 +25,14 @@ def difference(
     reference_mask: Annotated[
         Path | None, typer.Option(help="FITS mask of the reference image; non-zero is bad.")
     ] = None,
+    algorithm: Annotated[
+        str,
+        typer.Option(help="What subtracts: zogy, or alard_lupton (a kernel fitted from stars)."),
+    ] = "zogy",
+    compare_with: Annotated[
+        str | None,
+        typer.Option(help="A second algorithm to run beside it; candidates get its score, too."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
     """Subtract REFERENCE from SCIENCE and list what changed.
@@ -33,11 +44,21 @@ def difference(
     PSF_FLUX, PSF) and OUT/candidates.parquet and .ecsv; `rejection_rule` is empty for accepted
     candidates.
     """
-    from astrid_resources.images import KnownFailure, NoWork
+    from astrid_resources.images import Algorithm, KnownFailure, NoWork
 
+    for option, value in (("--algorithm", algorithm), ("--compare-with", compare_with)):
+        if value not in (*get_args(Algorithm), None):
+            allowed = " or ".join(get_args(Algorithm))
+            raise typer.BadParameter(f"{value!r} is none; use {allowed}", param_hint=option)
     try:
         metrics = difference_files(
-            science, reference, out, science_mask=science_mask, reference_mask=reference_mask
+            science,
+            reference,
+            out,
+            science_mask=science_mask,
+            reference_mask=reference_mask,
+            algorithm=cast("Algorithm", algorithm),
+            compare_with=cast("Algorithm | None", compare_with),
         )
     except (KnownFailure, NoWork) as outcome:
         fail(outcome.message)
@@ -58,12 +79,15 @@ def difference_files(
     *,
     science_mask: Path | None = None,
     reference_mask: Path | None = None,
+    algorithm: Algorithm = "zogy",
+    compare_with: Algorithm | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Calibrate both files, subtract, find candidates, write the results; return the metrics.
 
     The section `quality` says how good both images and their difference are; what a survey would
     reject is written all the same, since somebody asked for it.
-    Raises KnownFailure where an image cannot be used and NoWork where they do not overlap.
+    All results are written or none. Raises KnownFailure where an image cannot be used and NoWork
+    where they do not overlap; ends the program where `out` cannot be written.
     """
     from astrid_assets.calibration.calibrate import calibrate
     from astrid_assets.exposures.open_image import open_raw
@@ -77,16 +101,18 @@ def difference_files(
         # These imports take their time while the images are being calibrated.
         from astrid_assets.candidates.extract import find_candidates
         from astrid_assets.candidates.table import write_tables
-        from astrid_assets.difference.subtract import subtract
+        from astrid_assets.difference.subtract import SubtractionSettings, subtract
         from astrid_resources.images import write_difference
 
         calibrated = list(pending)
-        subtraction = subtract(calibrated[0].image, calibrated[1].image)
-        out.mkdir(parents=True, exist_ok=True)
-        written = pool.submit(write_difference, subtraction.difference, out / "difference.fits")
-        candidates = find_candidates(subtraction, calibrated[0].image)
-        write_tables(candidates, out / "candidates")
-        written.result()
+        settings = SubtractionSettings(algorithm=algorithm, compare_with=compare_with)
+        subtraction = subtract(calibrated[0].image, calibrated[1].image, settings=settings)
+        with whole_files(out) as staged:
+            image = staged / "difference.fits"
+            written = pool.submit(write_difference, subtraction.difference, image)
+            candidates = find_candidates(subtraction, calibrated[0].image)
+            write_tables(candidates, staged / "candidates")
+            written.result()
     n_accepted = sum(candidate.rejection_rule is None for candidate in candidates)
     return {
         "science": asdict(calibrated[0].metrics),

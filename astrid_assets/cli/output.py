@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -49,6 +52,22 @@ def fail(message: str) -> NoReturn:
     """Print why it could not be done, on standard error, and end with exit status 1."""
     sys.stderr.write(f"astrid: {message}\n")
     raise SystemExit(EXIT_KNOWN_FAILURE)
+
+
+@contextmanager
+def whole_files(folder: Path) -> Iterator[Path]:
+    """Yield a folder; what is written there comes to stand in `folder` at the end, all or nothing.
+
+    Ends the program with one line where the place is full or may not be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".astrid-", dir=folder) as staging:
+            yield Path(staging)
+            for path in sorted(Path(staging).iterdir()):
+                path.replace(folder / path.name)
+    except OSError as error:
+        fail(f"{folder} cannot be written: {error.strerror or error}; nothing was left there")
 
 
 def _shown(value: Any) -> str:

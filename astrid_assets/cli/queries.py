@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from astrid_assets.cli.output import fail, say, say_json, say_table
+from astrid_assets.cli.output import fail, say, say_json, say_table, whole_files
 
 if TYPE_CHECKING:
     from astrid_assets.catalog.listing import TransientEntry
@@ -52,7 +52,8 @@ def transients(
         from astrid_assets.catalog.report import write_report
         from astrid_assets.catalog.report_content import collect_report
 
-        write_report(collect_report(database, store), report)
+        with whole_files(report.parent) as staged:
+            write_report(collect_report(database, store), staged / report.name)
         if not as_json:
             say(f"report: {report}")
 
