@@ -21,7 +21,7 @@ class AugmentSettings:
     shift_pix: of the whole cutout; seeing: relative change of size, each axis for itself;
     registration_pix: of the reference alone. noise: rms added to science and difference, in units
     of theirs, in noise_share of the samples, white or smoothed. gain: rms change of all amplitudes.
-    edge_share: of samples that lose a border.
+    edge_share: of samples that lose a border. turns: whether there are dihedral turns.
     """
 
     shift_pix: float = 0.7
@@ -31,11 +31,13 @@ class AugmentSettings:
     noise_share: float = 0.3
     gain: float = 0.1
     edge_share: float = 0.05
+    turns: bool = True
 
 
 NONE = AugmentSettings(
-    shift_pix=0, seeing=0, registration_pix=0, noise=0, noise_share=0, gain=0, edge_share=0
-)
+    shift_pix=0, seeing=0, registration_pix=0, noise=0, noise_share=0, gain=0, edge_share=0,
+    turns=False,
+)  # fmt: skip
 
 
 def _operators(size: int, shift: Floats, zoom: Floats) -> Floats:
@@ -77,7 +79,7 @@ def augment(
     n, size = cutouts.shape[:2]
     both = np.concatenate([np.sinh(cutouts), masks[..., None]], axis=3)
     out = np.empty_like(both)
-    for i, turn in enumerate(rng.integers(8, size=n)):
+    for i, turn in enumerate(rng.integers(8 if settings.turns else 1, size=n)):
         stamp = np.rot90(both[i], turn % 4)
         out[i] = stamp[:, ::-1] if turn >= 4 else stamp
     if settings.shift_pix or settings.seeing or settings.registration_pix:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from astrid_assets.detections.champion_files import Champion
 from astrid_assets.training import network
-from astrid_assets.training.dataset import DatasetSettings, summary
+from astrid_assets.training.baselines import baseline_figures
+from astrid_assets.training.dataset import DatasetSettings, n_sources, summary
 from astrid_assets.training.drift_reference import drift_reference
 from astrid_assets.training.evaluate import (
     EvaluationSettings,
@@ -28,10 +29,12 @@ from astrid_assets.training.evaluate import (
 )
 from astrid_assets.training.export import write_champion
 from astrid_assets.training.fit import FitSettings, Fitted, TooFewSamplesError, fit
+from astrid_assets.training.groups import group_figures
+from astrid_assets.training.pictures import worst_png
 from astrid_assets.training.samples import FOLDS, TrainingSet, fold
 
 NAME = "unet"
-VERSION = "2"
+VERSION = "3"
 _N_CHECK = 256
 _TRAILED_THRESHOLD = 0.5
 _RULES_BEFORE_MODEL = ("", "negative")
@@ -55,11 +58,13 @@ class Evaluated:
     (negative ones count as if they were positive).
     calibration: threshold, trailed_threshold, temperature, offset, prior_real.
     drift_reference: what the candidates of a night are held against.
+    pictures: PNG by file name, of the test samples it judged worst.
     """
 
     calibration: Mapping[str, float]
     figures: Mapping[str, Any]
     drift_reference: Mapping[str, Any]
+    pictures: Mapping[str, bytes] = field(repr=False, default_factory=dict)
 
 
 def sample_of(samples: TrainingSet) -> Sample:
@@ -83,12 +88,13 @@ def fit_model(
     samples: TrainingSet,
     settings: ChampionSettings,
     *,
+    workers: int = 1,
     report: Callable[[int, float], None] | None = None,
 ) -> Fitted:
     """Return the network fitted to the training fold of `samples`."""
     return fit(
         fold(samples, "train"), settings=settings.fit, network_settings=settings.network,
-        report=report,
+        workers=workers, report=report,
     )  # fmt: skip
 
 
@@ -108,27 +114,35 @@ def evaluate_model(fitted: Fitted, samples: TrainingSet, settings: ChampionSetti
             )  # fmt: skip
     evaluation = settings.evaluation
     prior = evaluation.prior_real
-    known = parts["calibration"]
-    logits, _ = network.predict(fitted.model, known.cutouts.astype(np.float32))
-    temperature, offset = calibrate(logits[:, 0].astype(float), known.is_real, prior_real=prior)
-    chosen = probabilities(logits[:, 0].astype(float), temperature=temperature, offset=offset)
-    asked = np.isin(known.rejection_rule, _RULES_BEFORE_MODEL)
-    bright = known.is_real & (working_snr(known) >= evaluation.snr_min) & asked
+    known, test = parts["calibration"], parts["test"]
+    logits, _ = network.predict(fitted.model, known.cutouts)
+    known_logits = logits[:, 0].astype(float)
+    temperature, offset = calibrate(known_logits, known.is_real, prior_real=prior)
+    chosen = probabilities(known_logits, temperature=temperature, offset=offset)
+    bright = known.is_real & (working_snr(known) >= evaluation.threshold_snr_min)
+    bright &= np.isin(known.rejection_rule, _RULES_BEFORE_MODEL)
     threshold = threshold_at(
         chosen[bright], np.ones(int(bright.sum())),
-        false_negative_rate=evaluation.false_negative_rate,
+        false_negative_rate=evaluation.threshold_false_negative_rate,
     )  # fmt: skip
-    test = parts["test"]
-    logits, masks = network.predict(fitted.model, test.cutouts.astype(np.float32))
-    probability = probabilities(logits[:, 0].astype(float), temperature=temperature, offset=offset)
-    figures = evaluate(probability, sample_of(test), threshold=threshold, settings=evaluation)
+    logits, masks = network.predict(fitted.model, test.cutouts)
+    test_logits = logits[:, 0].astype(float)
+    probability = probabilities(test_logits, temperature=temperature, offset=offset)
+    sample = sample_of(test)
+    figures = evaluate(probability, sample, threshold=threshold, settings=evaluation)
+    figures["n_sources"] = n_sources(test)
     figures |= _other_heads(logits[:, 1], masks, test)
-    accepted = probability >= threshold
-    figures["by_view"] = {
-        str(view): _rates(accepted, test, test.view == view) for view in np.unique(test.view)
-    }
-    figures["on_star"] = _rates(accepted, test, test.on_star)
-    figures["after_rules"] = _rates(accepted, test, test.rejection_rule == "")
+    figures |= group_figures(
+        probability >= threshold,
+        test,
+        sample.snr,
+        asked=np.isin(test.rejection_rule, _RULES_BEFORE_MODEL),
+        settings=evaluation,
+    )
+    figures["models"] = baseline_figures(
+        parts["train"], known, test, network_logits=(known_logits, test_logits), sample=sample,
+        settings=evaluation,
+    )  # fmt: skip
     return Evaluated(
         {
             "threshold": threshold,
@@ -139,20 +153,13 @@ def evaluate_model(fitted: Fitted, samples: TrainingSet, settings: ChampionSetti
         },
         figures,
         drift_reference(samples, test, probability, prior_real=prior),
+        {
+            f"worst_{name}.png": worst_png(
+                test, probability, is_real=is_real, snr_min=evaluation.snr_min
+            )
+            for name, is_real in (("real", True), ("bogus", False))
+        },
     )
-
-
-def _rates(
-    accepted: NDArray[np.bool_], test: TrainingSet, among: NDArray[np.bool_]
-) -> dict[str, int]:
-    """Return counts of accepted samples among some: of those no rule rejected, or of one view."""
-    real, bogus = among & test.is_real, among & ~test.is_real
-    return {
-        "n_real": int(real.sum()),
-        "n_real_accepted": int((real & accepted).sum()),
-        "n_bogus": int(bogus.sum()),
-        "n_bogus_accepted": int((bogus & accepted).sum()),
-    }
 
 
 def _other_heads(
@@ -180,10 +187,11 @@ def build_champion(
     settings: ChampionSettings,
     *,
     skipped: Mapping[str, int],
+    workers: int = 1,
     report: Callable[[int, float], None] | None = None,
 ) -> Champion:
     """Fit, evaluate and write the champion into `folder`; return it, loaded and verified."""
-    fitted = fit_model(samples, settings, report=report)
+    fitted = fit_model(samples, settings, workers=workers, report=report)
     evaluated = evaluate_model(fitted, samples, settings)
     return write_model(folder, fitted, evaluated, samples, settings, skipped=skipped)
 
@@ -200,6 +208,9 @@ def write_model(
     """Write a fitted and evaluated model with its whole record into `folder`."""
     test = fold(samples, "test")
     check = test.cutouts[:: max(1, len(test) // _N_CHECK)].astype(np.float32)
+    for file, content in evaluated.pictures.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(content)
     return write_champion(
         folder,
         fitted.model,

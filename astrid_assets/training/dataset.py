@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,7 @@ from astrid_assets.training.samples import (
     save_samples,
 )
 from astrid_assets.training.truth import InjectedTruth
-from astrid_resources.images import Image, KnownFailure, NoWork
+from astrid_resources.images import Image, KnownFailure, MaskPlane, NoWork, has_any
 
 Floats = NDArray[np.float64]
 _VIEW_STEP = 10_000
@@ -91,15 +91,15 @@ def calibrated_reference(pair: RawPair) -> Image:
     return references[0] if len(references) == 1 else coadd(references).image
 
 
-def samples_of_field(index: int, settings: DatasetSettings) -> TrainingSet:
-    """Return the labelled samples of one field: of each of its views.
+def samples_of_field(index: int, settings: DatasetSettings) -> tuple[TrainingSet, float]:
+    """Return the labelled samples of one field, of each of its views, and the Mpix they are of.
 
     View 0 is calibrated as it comes; in the others something is wrong (`degrade`).
     Raises the stages' KnownFailure or NoWork.
     """
     pairs = make_raw_pairs(index, settings.fields, n_views=settings.views_per_field)
     calibrated = calibrated_reference(pairs[0])
-    parts = []
+    parts, mpix = [], 0.0
     for pair in pairs:
         science, reference = calibrate(pair.science).image, calibrated
         if pair.view:
@@ -112,7 +112,9 @@ def samples_of_field(index: int, settings: DatasetSettings) -> TrainingSet:
             )
         subtraction = subtract(science, reference)
         parts.append(label_subtraction(pair, science, subtraction, settings))
-    return concatenate(parts)
+        lost = has_any(subtraction.difference.image.mask, MaskPlane.NO_DATA)
+        mpix += float((~lost).sum()) / 1e6
+    return concatenate(parts), mpix
 
 
 def label_subtraction(
@@ -194,11 +196,15 @@ def _reference_sigma(reference: Image, x: Floats, y: Floats) -> NDArray[np.float
 
 @dataclass(frozen=True)
 class FieldResult:
-    """The samples of field `index`, or None and the code of the outcome that a stage ended in."""
+    """The samples of field `index`, or None and the code of the outcome that a stage ended in.
+
+    mpix: area searched, over all views: pixels that both images cover.
+    """
 
     index: int
     samples: TrainingSet | None
     skipped: str | None
+    mpix: float = 0.0
 
     def __str__(self) -> str:
         if self.samples is None:
@@ -214,13 +220,14 @@ def make_field(index: int, settings: DatasetSettings, store: Path | None = None)
     if path is not None and path.is_file():
         samples, record = load_samples(path)
         if record["settings"] == made_with:
-            return FieldResult(index, samples, record["skipped"])
+            return FieldResult(index, samples, record["skipped"], record["mpix"])
     try:
-        result = FieldResult(index, samples_of_field(index, settings), None)
+        samples, mpix = samples_of_field(index, settings)
+        result = FieldResult(index, samples, None, mpix)
     except (KnownFailure, NoWork) as outcome:
         result = FieldResult(index, None, outcome.code)
     if path is not None:
-        record = {"settings": made_with, "skipped": result.skipped}
+        record = {"settings": made_with, "skipped": result.skipped, "mpix": result.mpix}
         save_samples(result.samples, path, record=record)
     return result
 
@@ -230,6 +237,27 @@ def field_record(settings: DatasetSettings) -> dict[str, Any]:
     record = json.loads(json.dumps(asdict(settings)))
     del record["fields"]["n_nights"]
     return dict(record)
+
+
+def results(
+    make: Callable[[int], FieldResult], indices: range, *, workers: int
+) -> Iterator[FieldResult]:
+    """Yield make(index) in order of the indices; whoever stops asking stops the work."""
+    if workers <= 1:
+        yield from map(make, indices)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context)
+    waiting: deque[Future[FieldResult]] = deque()
+    try:
+        for index in indices:
+            waiting.append(pool.submit(make, index))
+            if len(waiting) > 4 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def make_dataset(
@@ -250,20 +278,13 @@ def make_dataset(
     make = partial(make_field, settings=settings, store=store)
     parts: list[TrainingSet] = []
     skipped: dict[str, int] = {}
-    with ExitStack() as stack:
-        results: Iterator[FieldResult] = map(make, range(settings.n_fields))
-        if workers > 1:
-            pool = stack.enter_context(
-                ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-            )
-            results = pool.map(make, range(settings.n_fields))
-        for result in results:
-            if result.samples is not None:
-                parts.append(result.samples)
-            if result.skipped is not None:
-                skipped[result.skipped] = skipped.get(result.skipped, 0) + 1
-            if report is not None:
-                report(result.index, str(result))
+    for result in results(make, range(settings.n_fields), workers=workers):
+        if result.samples is not None:
+            parts.append(result.samples)
+        if result.skipped is not None:
+            skipped[result.skipped] = skipped.get(result.skipped, 0) + 1
+        if report is not None:
+            report(result.index, str(result))
     return Dataset(concatenate(parts), skipped)
 
 

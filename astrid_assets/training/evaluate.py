@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from astrid_assets.detections.scoring import sigmoid
+from astrid_assets.detections.scoring import at_prior, sigmoid
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array, NDArray[np.bool_], Array], float]
@@ -25,15 +24,22 @@ class EvaluationSettings:
     """Declared choices of the evaluation.
 
     prior_real: share of real candidates for which probabilities are calibrated and curves weighted.
-    false_negative_rate, snr_min: the threshold loses this share of true sources above this S/N.
+    false_negative_rate, snr_min: the false-positive rate is stated where this share of true sources
+    above this S/N is lost. auc_snr_min: real sources above it count in the precision-recall curve.
+    threshold_false_negative_rate, threshold_snr_min: the working threshold loses this share of
+    those sources above this S/N which the rules leave to the model.
     """
 
     prior_real: float = 1 / 31
     false_negative_rate: float = 0.01
     snr_min: float = 6.0
+    auc_snr_min: float = 5.0
+    threshold_false_negative_rate: float = 0.005
+    threshold_snr_min: float = 7.0
     snr_edges: tuple[float, ...] = (4.0, 5.0, 6.0, 7.0, 10.0, 20.0, 50.0)
     fwhm_edges_pix: tuple[float, ...] = (1.5, 3.0, 4.0, 5.0, 7.0)
-    n_reliability_bins: int = 10
+    host_edges_sigma: tuple[float, ...] = (-1e9, 1.0, 3.0, 10.0, 30.0, 1e9)
+    reliability_edges: tuple[float, ...] = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
     n_bootstrap: int = 300
     seed: int = 20260101
 
@@ -71,18 +77,19 @@ def calibrate(
 ) -> tuple[float, float]:
     """Return (temperature, offset): probability = sigmoid(logit / temperature + offset) at a prior.
 
-    Fitted at equal weight of the classes (Guo et al. 2017, with an offset), then the prior's log
-    odds are added.
+    Fitted by log-loss at that very prior (Guo et al. 2017, with an offset): at equal weights the
+    fit would look where the classes mix equally, not where real ones are rare.
     """
-    weight = prior_weights(is_real, 0.5)
+    weight = prior_weights(is_real, prior_real)
     sign = np.where(is_real, 1.0, -1.0)
 
     def loss(parameters: Array) -> float:
         z = logits * np.exp(parameters[0]) + parameters[1]
         return float(np.sum(weight * np.logaddexp(0, -sign * z)))
 
-    fitted = minimize(loss, np.zeros(2), method="Nelder-Mead").x
-    return float(np.exp(-fitted[0])), float(fitted[1] + np.log(prior_real / (1 - prior_real)))
+    start = np.array([0.0, np.log(prior_real / (1 - prior_real))])
+    fitted = minimize(loss, start, method="Nelder-Mead").x
+    return float(np.exp(-fitted[0])), float(fitted[1])
 
 
 def average_precision(score: Array, is_real: NDArray[np.bool_], weight: Array) -> float:
@@ -131,23 +138,41 @@ def log_loss(probability: Array, is_real: NDArray[np.bool_], weight: Array) -> f
 
 
 def reliability(
-    probability: Array, is_real: NDArray[np.bool_], weight: Array, *, n_bins: int
+    probability: Array, is_real: NDArray[np.bool_], weight: Array, *, edges: tuple[float, ...]
 ) -> list[dict[str, float]]:
     """Return, per bin of probability that holds samples: mean probability, share real, counts."""
-    index = np.minimum((probability * n_bins).astype(int), n_bins - 1)
+    index = np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, len(edges) - 2)
     rows = []
-    for k in range(n_bins):
+    for k in range(len(edges) - 1):
         inside = index == k
-        if inside.any():
-            total = float(weight[inside].sum())
+        total = float(weight[inside].sum())
+        if total > 0:
             share = float(weight[inside & is_real].sum() / total)
             rows.append({
+                "low": edges[k],
+                "high": edges[k + 1],
                 "mean_probability": float((weight * probability)[inside].sum() / total),
                 "share_real": share,
                 "n_real": int((inside & is_real).sum()),
                 "n_bogus": int((inside & ~is_real).sum()),
             })  # fmt: skip
     return rows
+
+
+def at_class_weights(statistic: Statistic, prior_real: float) -> Statistic:
+    """Return `statistic` with its weights scaled so that the real ones have the share `prior_real`.
+
+    So that a draw of fields with more bogus than usual is no other prior.
+    """
+
+    def scaled(score: Array, is_real: NDArray[np.bool_], weight: Array) -> float:
+        real, bogus = float(weight[is_real].sum()), float(weight[~is_real].sum())
+        if not (real > 0 and bogus > 0):
+            return float("nan")
+        factor = np.where(is_real, prior_real / real, (1 - prior_real) / bogus)
+        return statistic(score, is_real, weight * factor)
+
+    return scaled
 
 
 def clustered_interval(
@@ -173,6 +198,42 @@ def clustered_interval(
     return float(low), float(high)
 
 
+def paired_gain(
+    statistic: Statistic,
+    score: Array,
+    other: Array,
+    is_real: NDArray[np.bool_],
+    fields: NDArray[np.int64],
+    *,
+    n_bootstrap: int,
+    rng: np.random.Generator,
+) -> dict[str, float | None]:
+    """Return statistic(score) - statistic(other) on the same samples, with its 95 % interval.
+
+    Whole fields are drawn, the same for both.
+    """
+    both = np.stack([score, other])
+
+    def gain(chosen: Array, real: NDArray[np.bool_], weight: Array) -> float:
+        return statistic(chosen[0], real, weight) - statistic(chosen[1], real, weight)
+
+    ones = np.ones(len(is_real))
+    low, high = clustered_interval(
+        gain, both, is_real, ones, fields, n_bootstrap=n_bootstrap, rng=rng
+    )
+    return {"value": _plain(gain(both, is_real, ones)), "low": _plain(low), "high": _plain(high)}
+
+
+def false_positives_at(
+    score: Array, is_real: NDArray[np.bool_], weight: Array, *, false_negative_rate: float
+) -> float:
+    """Return the false-positive rate where so many of the real ones are lost."""
+    if weight[is_real].sum() == 0:
+        return float("nan")
+    cut = threshold_at(score[is_real], weight[is_real], false_negative_rate=false_negative_rate)
+    return rate(score >= cut, ~is_real, weight)
+
+
 def evaluate(
     probability: Array, sample: Sample, *, threshold: float, settings: EvaluationSettings
 ) -> dict[str, Any]:
@@ -181,25 +242,23 @@ def evaluate(
     probability: (n,) at the declared prior; threshold: the model's own, chosen on other fields.
     """
     rng = np.random.default_rng(settings.seed)
-    real = sample.is_real
-    weight = prior_weights(real, settings.prior_real)
-    bright = real & (sample.snr >= settings.snr_min)
-    usable = bright | ~real
+    real, prior = sample.is_real, settings.prior_real
+    weight = prior_weights(real, prior)
+    everything = np.ones(len(real), bool)
+    above = {snr: ~real | (sample.snr >= snr) for snr in (settings.auc_snr_min, settings.snr_min)}
 
     def with_interval(statistic: Statistic, keep: NDArray[np.bool_]) -> dict[str, Any]:
+        weighted = at_class_weights(statistic, prior)
         arguments = (probability[keep], real[keep], weight[keep])
         low, high = clustered_interval(
-            statistic, *arguments, sample.sky_field[keep], n_bootstrap=settings.n_bootstrap, rng=rng
+            weighted, *arguments, sample.sky_field[keep], n_bootstrap=settings.n_bootstrap, rng=rng
         )
-        return {"value": _plain(statistic(*arguments)), "low": _plain(low), "high": _plain(high)}
+        return {"value": _plain(weighted(*arguments)), "low": _plain(low), "high": _plain(high)}
 
-    def false_positives_at(score: Array, is_real: NDArray[np.bool_], w: Array) -> float:
-        if w[is_real].sum() == 0:
-            return float("nan")
-        cut = threshold_at(
-            score[is_real], w[is_real], false_negative_rate=settings.false_negative_rate
+    def false_positives_at_rate(score: Array, is_real: NDArray[np.bool_], w: Array) -> float:
+        return false_positives_at(
+            score, is_real, w, false_negative_rate=settings.false_negative_rate
         )
-        return rate(score >= cut, ~is_real, w)
 
     def false_positives(score: Array, is_real: NDArray[np.bool_], w: Array) -> float:
         return rate(score >= threshold, ~is_real, w)
@@ -207,56 +266,59 @@ def evaluate(
     def false_negatives(score: Array, is_real: NDArray[np.bool_], w: Array) -> float:
         return rate(score < threshold, is_real, w)
 
-    everything = np.ones(len(real), bool)
-    bins = reliability(probability, real, weight, n_bins=settings.n_reliability_bins)
-    middle = [row for row in bins if 0.1 <= row["mean_probability"] <= 0.9]
-    errors = [abs(row["mean_probability"] - row["share_real"]) for row in middle]
+    bright = above[settings.snr_min]
     return {
         "n_real": int(real.sum()),
         "n_bogus": int((~real).sum()),
         "n_fields": len(np.unique(sample.sky_field)),
         "threshold": threshold,
-        "prior_real": settings.prior_real,
-        "auc_pr": with_interval(average_precision, everything),
-        "auc_pr_snr_min": with_interval(average_precision, usable),
+        "prior_real": prior,
+        "auc_pr": with_interval(average_precision, above[settings.auc_snr_min]),
+        "auc_pr_all_snr": with_interval(average_precision, everything),
         "auc_roc": with_interval(area_under_roc, everything),
-        "false_positive_rate_at_1pct_fnr": with_interval(false_positives_at, usable),
+        "false_positive_rate_at_1pct_fnr": with_interval(false_positives_at_rate, bright),
         "false_positive_rate": with_interval(false_positives, everything),
         "false_negative_rate": with_interval(false_negatives, everything),
-        "false_negative_rate_snr_min": with_interval(false_negatives, usable),
+        "false_negative_rate_snr_min": with_interval(false_negatives, bright),
         "log_loss": log_loss(probability, real, weight),
-        "reliability": bins,
-        "largest_reliability_error": max(errors) if errors else None,
-        "by_snr": _by(sample.snr, settings.snr_edges, probability >= threshold, real),
-        "by_fwhm_real": _by(
-            sample.fwhm_pix, settings.fwhm_edges_pix, probability >= threshold, bright
-        ),
-        "by_fwhm_bogus": _by(
-            sample.fwhm_pix, settings.fwhm_edges_pix, probability >= threshold, ~real
-        ),
-        "on_host": _share(probability >= threshold, bright & sample.on_host),
-        "off_host": _share(probability >= threshold, bright & ~sample.on_host),
+        **_reliability_figures(probability, sample, settings, rng),
     }
+
+
+def _reliability_figures(
+    probability: Array, sample: Sample, settings: EvaluationSettings, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Return the reliability at the declared prior and at equal classes, with errors' intervals.
+
+    At a prior of 1/31 a middle bin holds a bogus or two for each thirty real ones, so that its
+    error is mostly sampling; at equal classes the same logits are held against far more of them.
+    """
+    real, out = sample.is_real, {}
+    for name, prior in (("", settings.prior_real), ("_at_equal_classes", 0.5)):
+        p = at_prior(probability, declared=settings.prior_real, prior_real=prior)
+        weight, edges = prior_weights(real, prior), settings.reliability_edges
+        rows = reliability(p, real, weight, edges=edges)
+        for row in rows:
+            inside = (p >= row["low"]) & ((p < row["high"]) | (row["high"] >= 1))
+
+            def error(score: Array, is_real: NDArray[np.bool_], w: Array) -> float:
+                total = w.sum()
+                return float((w * (score - is_real)).sum() / total) if total > 0 else float("nan")
+
+            low, high = clustered_interval(
+                error, p[inside], real[inside], weight[inside], sample.sky_field[inside],
+                n_bootstrap=settings.n_bootstrap, rng=rng,
+            )  # fmt: skip
+            row |= {"error_low": _plain(low), "error_high": _plain(high)}
+        middle = [row for row in rows if row["low"] >= 0.1 and row["high"] <= 0.9]
+        errors = [abs(row["mean_probability"] - row["share_real"]) for row in middle]
+        out[f"reliability{name}"] = rows
+        out[f"largest_reliability_error{name}"] = max(errors) if errors else None
+    return out
 
 
 def _plain(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _share(accepted: NDArray[np.bool_], of: NDArray[np.bool_]) -> dict[str, Any]:
-    n = int(of.sum())
-    k = int((of & accepted).sum())
-    return {"n": n, "n_accepted": k, "share_accepted": k / n if n else None}
-
-
-def _by(
-    value: Array, edges: tuple[float, ...], accepted: NDArray[np.bool_], of: NDArray[np.bool_]
-) -> list[dict[str, Any]]:
-    rows = []
-    for low, high in pairwise(edges):
-        inside = of & (value >= low) & (value < high)
-        rows.append({"low": low, "high": high, **_share(accepted, inside)})
-    return rows
 
 
 def probabilities(logits: Array, *, temperature: float, offset: float) -> Array:

@@ -23,6 +23,7 @@ from astrid_assets.detections.champion_files import (
 from astrid_assets.detections.cutouts import CutoutSettings
 from astrid_assets.detections.scoring import run_onnx, sigmoid
 from astrid_assets.training import network
+from astrid_assets.training.card import CARD_FILE, model_card
 from astrid_resources.images import KnownFailure
 
 AGREEMENT = 1e-5
@@ -53,7 +54,7 @@ def write_champion(
     evaluation: Mapping[str, Any],
     drift_reference: Mapping[str, Any],
 ) -> Champion:
-    """Write `champion.json`, `model.onnx` and `model.keras` into `folder`; return the champion.
+    """Write record, model card, `model.onnx` and `model.keras` into `folder`; return the champion.
 
     check_cutouts: (n, s, s, 3) on which Keras, ONNX and the reloaded `.keras` file must agree to
     1e-5. calibration: threshold, trailed_threshold, temperature, offset, prior_real.
@@ -90,8 +91,23 @@ def write_champion(
         "evaluation": dict(evaluation),
         "drift_reference": dict(drift_reference),
     }
-    record = json.loads(json.dumps(record, allow_nan=False))
-    record["record_sha256"] = record_sha256(record)
-    text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False)
+    return _written(folder, record)
+
+
+def with_figures(folder: Path, figures: Mapping[str, Any]) -> Champion:
+    """Add figures to the evaluation of the champion in `folder`; return it, loaded and verified.
+
+    The model and how it is read stay as they are.
+    """
+    record = dict(load_champion(folder).record)
+    record["evaluation"] = {**record["evaluation"], **figures}
+    return _written(folder, record)
+
+
+def _written(folder: Path, record: Mapping[str, Any]) -> Champion:
+    plain = json.loads(json.dumps(record, allow_nan=False))
+    plain["record_sha256"] = record_sha256(plain)
+    text = json.dumps(plain, indent=1, sort_keys=True, allow_nan=False)
     (folder / RECORD_FILE).write_text(text + "\n")
+    (folder / CARD_FILE).write_text(model_card(plain))
     return load_champion(folder)

@@ -53,7 +53,7 @@ class FieldSettings:
     galaxies_per_mpix: tuple[float, float] = (80.0, 800.0)
     cosmic_rays_per_mpix: tuple[float, float] = (10.0, 250.0)
     bad_columns_max: int = 3
-    partial_share: float = 0.15
+    partial_share: float = 0.08
     undeclared_share: float = 0.3
     sources: SourceSettings = field(default_factory=SourceSettings)
     artefacts: ArtefactSettings = field(default_factory=ArtefactSettings)
@@ -158,7 +158,7 @@ def make_epochs(
         bad_columns=int(rng.integers(settings.bad_columns_max + 1)),
     )
     depth = _log_uniform(rng, settings.reference_depth)
-    away = 0.3 * side if rng.random() < settings.partial_share else 5.0
+    away = 0.2 * side if rng.random() < settings.partial_share else 5.0
     reference = replace(
         science,
         offset_pix=(float(rng.uniform(-away, away)), float(rng.uniform(-away, away))),

@@ -187,12 +187,13 @@ class Trainer:
 
 
 def predict(
-    model: Any, cutouts: NDArray[np.float32], *, batch: int = 256
+    model: Any, cutouts: NDArray[np.floating], *, batch: int = 256
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return logits (n, 2) and mask probabilities (n, s, s) of the Keras model."""
     logits, masks = [np.zeros((0, 2), np.float32)], [np.zeros((0, *cutouts.shape[1:3]), np.float32)]
     for start in range(0, len(cutouts), batch):
-        out = model(cutouts[start : start + batch], training=False)
+        part = cutouts[start : start + batch].astype(np.float32, copy=False)
+        out = model(part, training=False)
         logits.append(np.asarray(out["logits"]))
         masks.append(np.asarray(out["mask"])[..., 0])
     return np.concatenate(logits), np.concatenate(masks)

@@ -25,8 +25,8 @@ class WarpSettings:
     share: float = 0.45
     linear_share: float = 0.35
     linear_shift_pix: tuple[float, float] = (0.1, 0.9)
-    rotation_deg: float = 3.0
-    scale: tuple[float, float] = (0.85, 1.25)
+    rotation_deg: float = 2.0
+    scale: tuple[float, float] = (0.9, 1.12)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from astrid_assets.training.build import ChampionSettings, build_champion
 from astrid_assets.training.dataset import DatasetSettings, make_dataset, make_field, summary
 from astrid_assets.training.degrade import broadened, misregistered, with_cosmic_rays
 from astrid_assets.training.evaluate import EvaluationSettings
+from astrid_assets.training.export import with_figures
 from astrid_assets.training.features import FEATURES
 from astrid_assets.training.fields import FieldSettings, RawPair, make_raw_pair
 from astrid_assets.training.fit import TooFewSamplesError
@@ -24,6 +25,7 @@ from astrid_resources.images import Image, MaskPlane, has_any
 from astrid_tests.training.conftest import TINY_FIT, TINY_NETWORK
 from astrid_tests.training.toy import toy_set
 
+SPEED = {"cutouts_per_s": 777.2, "batch": 256, "threads": 2, "cold_start_s": 0.5}
 FIELDS = FieldSettings(
     n_nights=2, fields_per_night=1, sides_pix=(256,), stars_per_mpix=(1500.0, 1500.1),
     cosmic_rays_per_mpix=(100.0, 100.1), coadded_share=0.0, partial_share=0.0,
@@ -120,6 +122,18 @@ def test_the_champion_is_built_from_samples_and_scores(tmp_path: Path) -> None:
     assert record["evaluation"]["n_fields"] == 6
     assert record["evaluation"]["auc_pr"]["value"] > 0.8
     assert record["keras_onnx_largest_difference"] <= 1e-5
+    assert set(record["evaluation"]["models"]) == {
+        "network",
+        "logistic_regression",
+        "boosted_trees",
+    }
+    assert {file.name for file in tmp_path.glob("*.png")} == {"worst_real.png", "worst_bogus.png"}
+    with_more = with_figures(tmp_path, {"speed": SPEED})
+    assert with_more.decision_sha256 == champion.decision_sha256
+    assert with_more.record["evaluation"]["auc_pr"] == record["evaluation"]["auc_pr"]
+    card = (tmp_path / "MODEL_CARD.md").read_text()
+    for said in (champion.version, "777 cutouts per s", "| boosted trees |", "Reliability"):
+        assert said in card
     scores = score(champion, samples.cutouts[:64].astype(np.float32))
     assert scores.probability[::2].mean() > scores.probability[1::2].mean()
 

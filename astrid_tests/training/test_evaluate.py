@@ -49,7 +49,7 @@ def test_calibration_recovers_temperature_and_prior() -> None:
     assert temperature == pytest.approx(4, rel=0.05)
     probability = ev.probabilities(4 * exact + 3, temperature=temperature, offset=offset)
     weight = ev.prior_weights(is_real, 0.1)
-    rows = ev.reliability(probability, is_real, weight, n_bins=5)
+    rows = ev.reliability(probability, is_real, weight, edges=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
     assert max(abs(row["mean_probability"] - row["share_real"]) for row in rows) < 0.05
     assert ev.log_loss(probability, is_real, weight) < ev.log_loss(
         np.full(len(score), 0.1), is_real, weight
@@ -95,12 +95,54 @@ def test_evaluation_is_plain_json_and_its_rates_are_right() -> None:
         assert result[figure]["value"] == pytest.approx(expected, abs=4 * np.sqrt(expected / 2000))
         assert result[figure]["low"] <= result[figure]["value"] <= result[figure]["high"]
     assert result["auc_pr"]["value"] > 0.99
-    assert result["by_snr"][3] == {
-        "low": 7.0, "high": 10.0, "n": 2000,
-        "n_accepted": result["by_snr"][3]["n_accepted"],
-        "share_accepted": pytest.approx(1 - expected, abs=0.015),
-    }  # fmt: skip
-    assert result["on_host"]["n"] == result["off_host"]["n"] == 1000
+    assert result["false_positive_rate_at_1pct_fnr"]["value"] == pytest.approx(0.047, abs=0.02)
+    for row in result["reliability"]:
+        error = row["mean_probability"] - row["share_real"]
+        assert row["error_low"] <= error <= row["error_high"]
+    assert sum(row["n_real"] + row["n_bogus"] for row in result["reliability"]) == 4000
+
+
+def test_reliability_at_equal_classes_is_that_of_the_shifted_probability() -> None:
+    score, is_real = _gaussian(60_000, 2.0, 8)
+    probability = ev.probabilities(2 * score - 2 + np.log(0.05 / 0.95), temperature=1, offset=0)
+    sample = ev.Sample(
+        is_real=is_real, snr=np.where(is_real, 8.0, np.nan), sky_field=np.arange(60_000) // 500,
+        fwhm_pix=np.full(60_000, 3.5), on_host=np.zeros(60_000, bool),
+    )  # fmt: skip
+    settings = ev.EvaluationSettings(prior_real=0.05, n_bootstrap=10)
+    result = ev.evaluate(probability, sample, threshold=0.5, settings=settings)
+    assert result["largest_reliability_error_at_equal_classes"] < 0.03
+    wrong = ev.probabilities(4 * score - 4 + np.log(0.05 / 0.95), temperature=1, offset=0)
+    result = ev.evaluate(wrong, sample, threshold=0.5, settings=settings)
+    assert result["largest_reliability_error_at_equal_classes"] > 0.08
+
+
+def test_a_draw_with_more_bogus_is_no_other_prior() -> None:
+    score, is_real = _gaussian(2000, 1.0, 9)
+    weighted = ev.at_class_weights(ev.average_precision, 0.1)
+    once = weighted(score, is_real, np.ones(2000))
+    tripled = weighted(score, is_real, np.where(is_real, 1.0, 3.0))
+    assert once == pytest.approx(tripled)
+    assert np.isnan(weighted(score, is_real, is_real.astype(float)))
+
+
+def test_a_paired_gain_is_surer_than_its_parts() -> None:
+    rng = np.random.default_rng(10)
+    fields = np.arange(6000) // 100
+    hard = rng.normal(size=60)[fields]
+    is_real = np.arange(6000) % 2 == 0
+    better = is_real * 2.0 + hard + rng.normal(size=6000)
+    worse = better + 0.5 * rng.normal(size=6000)
+    statistic = ev.at_class_weights(ev.average_precision, 0.1)
+    arguments: dict = {"n_bootstrap": 200, "rng": rng}
+    gain = ev.paired_gain(statistic, better, worse, is_real, fields, **arguments)
+    assert gain["low"] > 0
+    low, high = ev.clustered_interval(
+        statistic, better, is_real, np.ones(6000), fields, **arguments
+    )
+    assert gain["high"] - gain["low"] < 0.6 * (high - low)
+    none = ev.paired_gain(statistic, better, better, is_real, fields, **arguments)
+    assert none == {"value": 0, "low": 0, "high": 0}
 
 
 def test_one_class_alone_is_refused() -> None:
