@@ -24,6 +24,26 @@ POOLED_COMPLETENESS = Limit(
     low=-0.02,
     error_metric="found_excess_error",
 )
+NEGATIVE_PEAKS = (
+    Limit(
+        "null_negative_peaks",
+        "candidates",
+        "passed_excess_per_mpix",
+        "null test: negative peaks that only their sign rejects, away from known variables, per "
+        "million pixels and beyond those of Gaussian noise",
+        high=3.0,
+        error_metric="noise_error_per_mpix",
+    ),
+    Limit(
+        "null_negative_artefacts",
+        "candidates",
+        "peaks_excess_per_mpix",
+        "null test: all negative peaks on usable pixels, away from known variables, per million "
+        "pixels and beyond those of Gaussian noise",
+        high=100.0,
+        error_metric="noise_error_per_mpix",
+    ),
+)
 
 LIMITS = (
     Limit(
@@ -131,6 +151,44 @@ LIMITS = (
         error_metric="accepted_per_mpix_error",
     ),
     INJECTED_COMPLETENESS,
+    Limit(
+        "null_pair_median",
+        "null_pairs",
+        "score_median",
+        "null test: blank-sky median of the score of one exposure minus another of the night",
+        high=0.1,
+        error_metric="score_median_error",
+        is_magnitude=True,
+    ),
+    Limit(
+        "null_pair_scatter",
+        "null_pairs",
+        "score_std",
+        "null test: its scatter is 1, before any scaling",
+        low=0.95,
+        high=1.05,
+        resampled_low=0.9,
+        resampled_high=1.3,
+        error_metric="score_std_error",
+    ),
+    Limit(
+        "null_pair_peaks",
+        "null_pairs",
+        "passed_excess_per_mpix",
+        "null test: peaks of either sign that no rule but the sign's rejects, per million pixels "
+        "and beyond those of Gaussian noise",
+        high=3.0,
+        error_metric="noise_error_per_mpix",
+    ),
+    Limit(
+        "null_pair_artefacts",
+        "null_pairs",
+        "peaks_excess_per_mpix",
+        "null test: all peaks of either sign on usable pixels, per million pixels and beyond those "
+        "of Gaussian noise",
+        high=100.0,
+        error_metric="noise_error_per_mpix",
+    ),
 )
 
 EXPOSURES_LEFT = (

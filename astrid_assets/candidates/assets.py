@@ -4,9 +4,11 @@ from collections import Counter
 from dataclasses import asdict
 
 import dagster as dg
+import numpy as np
 
 from astrid_assets.candidates.candidate import Candidate
 from astrid_assets.candidates.extract import find_candidates
+from astrid_assets.candidates.noise_peaks import noise_peaks
 from astrid_assets.candidates.rows import candidate_rows
 from astrid_assets.candidates.rules import CandidateSettings
 from astrid_assets.declared import NIGHT_TILE_ASSET, partition_of, result
@@ -21,7 +23,7 @@ from astrid_resources.images.masks import UNUSABLE
 from astrid_resources.products import PartitionProducts
 
 SETTINGS = CandidateSettings()
-CODE = StageCode("candidates", "3", asdict(SETTINGS))
+CODE = StageCode("candidates", "4", asdict(SETTINGS))
 SHOWN = ("n_candidates", "n_accepted", "accepted_per_mpix", "searched_area_mpix")
 
 
@@ -69,6 +71,11 @@ def candidates(
         )
         area = float((~unusable).sum()) / 1e6
         n_accepted = sum(candidate.is_accepted for candidate in found)
+        noise = noise_peaks(
+            difference.image.psf,
+            threshold_sigma=SETTINGS.threshold_sigma,
+            rng=np.random.default_rng(int(CODE.product_id(task)[:16], 16)),
+        )
         (run,) = product.rows["difference_runs"]
         return Content(
             objects={PREVIEW: store.put_bytes(preview)},
@@ -77,6 +84,7 @@ def candidates(
                 "n_accepted": n_accepted,
                 "searched_area_mpix": area,
                 "accepted_per_mpix": n_accepted / area if area > 0 else None,
+                "noise_peaks_per_mpix": 1e6 * noise.per_pixel,
                 "accepted_per_mpix_error": max(n_accepted, 1) ** 0.5 / area if area > 0 else None,
             },
             rows={

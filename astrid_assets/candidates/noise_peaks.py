@@ -26,14 +26,21 @@ class NoisePeaks:
 
 
 def noise_peaks(
-    psf: PSFModel, *, threshold_sigma: float, rng: np.random.Generator, n_draws: int = _N_DRAWS
+    psf: PSFModel | None,
+    *,
+    threshold_sigma: float,
+    rng: np.random.Generator,
+    n_draws: int = _N_DRAWS,
 ) -> NoisePeaks:
     """Return how often a pixel of the score's noise is a peak above `threshold_sigma`.
 
     psf: P_D; its autocorrelation rho is the score's. A peak is a pixel above its eight neighbours:
     Phi(-t) times the probability that eight normal variates of mean rho_i h and covariance
     rho_ij - rho_i rho_j stay below h, h drawn from the normal distribution above t.
+    Raises ValueError without a PSF.
     """
+    if psf is None:
+        raise ValueError("the noise of a score follows from the difference's PSF, and it has none")
     stamp = psf.centre.astype(float)
     size = 2 * stamp.shape[0]
     power = np.abs(spectrum(stamp, shape=(size, size))) ** 2

@@ -1,0 +1,110 @@
+"""Dagster: one exposure minus another of the same night, tile and filter; nothing may be there."""
+
+from dataclasses import asdict
+
+import dagster as dg
+import numpy as np
+
+from astrid_assets.candidates.rules import CandidateSettings
+from astrid_assets.declared import NIGHT_TILE_ASSET, partition_of, result
+from astrid_assets.difference.subtract import SubtractionSettings
+from astrid_assets.imaging.figures import Circle, preview_png
+from astrid_assets.metadata import pictures, products_metadata
+from astrid_assets.null_tests.counts import CANNOT_SEE
+from astrid_assets.null_tests.pair import ObservedAt, PairNull, choose_pairs, pair_null
+from astrid_assets.observations import labels_of, loaded_products, observations_by_id
+from astrid_assets.stage import Content, StageCode, Task, run_stage
+from astrid_assets.stored import PREVIEW, image_of, previews_of
+from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
+from astrid_resources.images import Image, has_any
+from astrid_resources.images.masks import UNUSABLE
+from astrid_resources.products import PartitionProducts
+
+CODE = StageCode(
+    "null_pairs",
+    "1",
+    {"subtraction": asdict(SubtractionSettings()), "candidates": asdict(CandidateSettings())},
+)
+SHOWN = (
+    "score_median",
+    "score_std",
+    "n_positive",
+    "n_negative",
+    "n_positive_passed",
+    "n_negative_passed",
+    "n_expected",
+    "poisson_chance",
+    "area_mpix",
+)
+
+
+@dg.asset(
+    **NIGHT_TILE_ASSET,
+    group_name="candidates",
+    kinds={"python"},
+    code_version=CODE.code_version,
+)
+def null_pairs(
+    context: dg.AssetExecutionContext,
+    calibrated_exposures: PartitionProducts,
+    database: DatabaseResource,
+    object_store: ObjectStoreResource,
+) -> dg.MaterializeResult[PartitionProducts]:
+    """One exposure minus another of this night, for each filter: a null test of the subtraction.
+
+    Peaks of either sign are counted against Gaussian noise. Nothing later depends on it.
+    """
+    partition, opened, store = partition_of(context), database.database, object_store.store
+    product_of = {p.observation_id: p for p in calibrated_exposures.passed}
+    rows = observations_by_id(opened, list(product_of))
+    labels = labels_of(rows.values())
+    seen = [
+        ObservedAt(row.id, str(row.survey_id), row.filter_band, row.detector or "", row.mjd_mid)
+        for row in rows.values()
+    ]
+    pairs = dict(choose_pairs(seen))
+
+    def make(task: Task) -> Content:
+        earlier = product_of[pairs[task.observation_id]]
+        science = image_of(store, product_of[task.observation_id])
+        null = pair_null(
+            science,
+            image_of(store, earlier),
+            rng=np.random.default_rng(int(CODE.product_id(task)[:16], 16)),
+        )
+        picture = store.put_bytes(_preview(null, science, title=task.label))
+        return Content(
+            objects={PREVIEW: picture},
+            metrics={**null.metrics, "is_resampled": science.meta.is_resampled},
+        )
+
+    tasks = [
+        Task(
+            f"{labels[later]} - {labels[earlier]}",
+            (product_of[later].product_id, product_of[earlier].product_id),
+            later,
+        )
+        for later, earlier in pairs.items()
+    ]
+    existing = loaded_products(opened, CODE.asset, partition)
+    products = run_stage(CODE, partition, tasks, make, existing=existing, log=context.log.info)
+    named = {task.observation_id: task.label for task in tasks}
+    metadata = products_metadata(products, labels=named, metrics=SHOWN)
+    previews = pictures(previews_of(store, products, labels=named))
+    return result(products, {**metadata, "what_it_cannot_see": CANNOT_SEE, **previews})
+
+
+def _preview(null: PairNull, science: Image, *, title: str) -> bytes:
+    difference = null.subtraction.difference
+    return preview_png(
+        science.data,
+        null.subtraction.reference_on_science.data,
+        difference.image.data,
+        difference.score_corrected,
+        circles=[
+            Circle(one.pixel_x, one.pixel_y, "accepted" if one.is_accepted else "rejected")
+            for one in null.candidates
+        ],
+        title=title,
+        unusable=has_any(difference.image.mask, *UNUSABLE),
+    )
