@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from astrid_assets.cli.output import say, say_json
 from astrid_assets.cli.queries import open_stores
+from astrid_assets.repairs import planned
 
 if TYPE_CHECKING:
     from astrid_resources.integrity import Garbage, Repair, Rerun, Verification
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
-_BEFORE_REFERENCES = {"raw_exposures", "calibrated_exposures"}
 _SHOWN = 20
 
 
@@ -28,8 +28,14 @@ def verify(
         bool,
         typer.Option(
             "--repair",
-            help="Put altered objects into quarantine and withdraw their products, so that the "
-            "runs it names make them again.",
+            help="Put altered objects into quarantine and withdraw their products: with the "
+            "daemon running, the sensor `withdrawn_products` asks Dagster for them.",
+        ),
+    ] = False,
+    run: Annotated[
+        bool,
+        typer.Option(
+            "--run", help="Run here what --repair withdrew, now or before, one after another."
         ),
     ] = False,
     as_json: Json = False,
@@ -58,8 +64,10 @@ def verify(
         if done is not None:
             _tell_repair(done)
         elif not found.is_clean:
-            say("`astrid verify --repair` withdraws what can be made again and names the runs")
-    if not found.is_clean:
+            say("`astrid verify --repair` withdraws what can be made again and asks for it")
+    if run:
+        _run_pending(as_json=as_json)
+    elif not found.is_clean:
         raise typer.Exit(1)
 
 
@@ -91,20 +99,38 @@ def gc(
 
 def commands(done: Repair) -> list[str]:
     """Return what to do next, in order: nights that references need, references, nights."""
-    nights: dict[tuple[str, str], set[str]] = {}
-    for item in done.reruns:
-        if item.night and item.tile:
-            nights.setdefault((item.night, item.tile), set()).add(item.asset)
-    tiles = sorted({item.tile for item in done.reruns if item.tile and not item.night})
-    first = [key for key, assets in nights.items() if tiles and assets & _BEFORE_REFERENCES]
-    others = [item for item in done.reruns if not item.tile]
+    plan = planned(done.reruns)
     return [
         *(f"deliver again, then `astrid ingest`: {item.name}" for item in done.redeliveries),
-        *(_run_of(*key) for key in first),
-        *(f"astrid reference --tile {tile}" for tile in tiles),
-        *(_run_of(*key) for key in nights),
-        *(f"materialise {item.asset}{_night_of(item)}" for item in others),
+        *(_run_of(*key) for key in plan.first),
+        *(f"astrid reference --tile {tile}" for tile in plan.tiles),
+        *(_run_of(*key) for key in plan.nights),
+        *(f"materialise {item.asset}{_night_of(item)}" for item in plan.others),
     ]
+
+
+def _run_pending(*, as_json: bool) -> None:
+    """Run every partition that lost a product, on the installation's Dagster instance."""
+    from astrid_assets.cli.pipeline import open_pipeline
+    from astrid_resources.integrity import pending_reruns
+
+    failed = []
+    with open_pipeline() as pipeline:
+        plan = planned(pending_reruns(pipeline.database))
+        for night, tile in plan.first:
+            pipeline.run_night(date.fromisoformat(night), tile)
+        outcomes = [pipeline.make_references(tile) for tile in plan.tiles]
+        outcomes += [
+            pipeline.run_night(date.fromisoformat(night), tile) for night, tile in plan.nights
+        ]
+        failed = [outcome for outcome in outcomes if not outcome.is_success]
+        n_left = len(pending_reruns(pipeline.database))
+    if not as_json:
+        say(f"{len(outcomes)} runs, {len(failed)} failed; {n_left} partitions still lack a product")
+        for outcome in failed:
+            say(f"  {outcome.job} {outcome.partition}: {'; '.join(outcome.failures)}")
+    if failed or n_left:
+        raise typer.Exit(1)
 
 
 def _run_of(night: str, tile: str) -> str:
@@ -135,7 +161,7 @@ def _tell(found: Verification) -> None:
 def _tell_repair(done: Repair) -> None:
     say(
         f"{len(done.quarantined)} objects put into quarantine, {done.n_withdrawn} products "
-        f"withdrawn; next, in this order:"
+        f"withdrawn; the daemon asks for them, `astrid verify --run` makes them here, or by hand:"
     )
     for line in commands(done):
         say(f"  {line}")

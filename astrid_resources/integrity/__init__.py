@@ -3,7 +3,7 @@
 from astrid_resources.integrity.garbage import Garbage, collect_garbage, find_garbage
 from astrid_resources.integrity.named import NamedObject, named_objects
 from astrid_resources.integrity.problems import Problem, ProblemKind, Verification
-from astrid_resources.integrity.repair import Redelivery, Repair, Rerun, repair
+from astrid_resources.integrity.repair import Redelivery, Repair, Rerun, pending_reruns, repair
 from astrid_resources.integrity.verify import verify
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "collect_garbage",
     "find_garbage",
     "named_objects",
+    "pending_reruns",
     "repair",
     "verify",
 ]

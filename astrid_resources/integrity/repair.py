@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -88,6 +88,24 @@ def repair(database: Database, store: ObjectStore, found: Verification) -> Repai
         if problem.kind in _TO_QUARANTINE and store.exists(problem.subject):
             quarantined.append(store.quarantine(problem.subject))
     return database.transaction(lambda session: _withdraw(session, found, tuple(quarantined)))
+
+
+def pending_reruns(database: Database) -> dict[Rerun, datetime]:
+    """Return the partitions of assets with withdrawn products, and when the last one was."""
+    query = (
+        sa.select(
+            ProductRow.asset,
+            ProductRow.night,
+            ProductRow.tile,
+            sa.func.max(ProductRow.withdrawn_at),
+        )
+        .where(ProductRow.withdrawn_at.is_not(None))
+        .group_by(ProductRow.asset, ProductRow.night, ProductRow.tile)
+    )
+    with database.read() as session:
+        return {
+            Rerun.of(asset, night, tile): at for asset, night, tile, at in session.execute(query)
+        }
 
 
 def _withdraw(session: Session, found: Verification, quarantined: tuple[str, ...]) -> Repair:

@@ -124,9 +124,11 @@ def test_sensors_and_schedules():
     assert {sensor.name for sensor in defs.sensors} == {
         "champion_in_use",
         "delivered_files",
+        "failed_runs",
         "new_observations",
         "missing_references",
         "promoted_references",
+        "withdrawn_products",
     }
     assert {schedule.name for schedule in defs.schedules} == {
         "nightly_ingest",
