@@ -35,16 +35,21 @@ class StageCode:
 
     def product_id(self, task: Task) -> str:
         """Return the identity of the product of `task`: code version, parameters, inputs."""
-        return product_id(self.code_version, {self.asset: self.parameters}, task.inputs)
+        parameters = self.parameters if task.parameters is None else task.parameters
+        return product_id(self.code_version, {self.asset: parameters}, task.inputs)
 
 
 @dataclass(frozen=True)
 class Task:
-    """One product to make: its exposure, what identifies its inputs, and a name for people."""
+    """One product to make: its exposure, what identifies its inputs, and a name for people.
+
+    parameters: that change the data of this product, where they are not those of the stage.
+    """
 
     label: str
     inputs: tuple[str, ...]
     observation_id: UUID | None = None
+    parameters: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

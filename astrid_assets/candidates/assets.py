@@ -6,12 +6,13 @@ from dataclasses import asdict
 import dagster as dg
 import numpy as np
 
-from astrid_assets.candidates.candidate import Candidate
+from astrid_assets.candidates.candidate import Candidate, unconfirmed_fraction
 from astrid_assets.candidates.extract import find_candidates
 from astrid_assets.candidates.noise_peaks import noise_peaks
 from astrid_assets.candidates.rows import candidate_rows
 from astrid_assets.candidates.rules import CandidateSettings
 from astrid_assets.declared import NIGHT_TILE_ASSET, partition_of, result
+from astrid_assets.difference.stored import other_score_of
 from astrid_assets.imaging.figures import Circle, preview_png
 from astrid_assets.metadata import pictures, products_metadata, table
 from astrid_assets.observations import labels_of, loaded_products, observations_by_id
@@ -24,7 +25,13 @@ from astrid_resources.products import PartitionProducts
 
 SETTINGS = CandidateSettings()
 CODE = StageCode("candidates", "4", asdict(SETTINGS))
-SHOWN = ("n_candidates", "n_accepted", "accepted_per_mpix", "searched_area_mpix")
+SHOWN = (
+    "n_candidates",
+    "n_accepted",
+    "accepted_per_mpix",
+    "unconfirmed_fraction",
+    "searched_area_mpix",
+)
 
 
 @dg.asset(
@@ -57,6 +64,7 @@ def candidates(
             science,
             reference,
             flux_ratio=product.metrics["flux_ratio"],
+            other_score=other_score_of(store, product),
             settings=SETTINGS,
         )
         unusable = has_any(difference.image.mask, *UNUSABLE)
@@ -71,6 +79,7 @@ def candidates(
         )
         area = float((~unusable).sum()) / 1e6
         n_accepted = sum(candidate.is_accepted for candidate in found)
+        unconfirmed = unconfirmed_fraction(found, threshold_sigma=SETTINGS.threshold_sigma)
         noise = noise_peaks(
             difference.image.psf,
             threshold_sigma=SETTINGS.threshold_sigma,
@@ -84,6 +93,7 @@ def candidates(
                 "n_accepted": n_accepted,
                 "searched_area_mpix": area,
                 "accepted_per_mpix": n_accepted / area if area > 0 else None,
+                "unconfirmed_fraction": unconfirmed,
                 "noise_peaks_per_mpix": 1e6 * noise.per_pixel,
                 "accepted_per_mpix_error": max(n_accepted, 1) ** 0.5 / area if area > 0 else None,
             },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,9 @@ class Candidate:
     reference_star_flux_ratio: float | None = _column(
         "absolute flux over that of the brightest reference star it may be a residual of"
     )
+    other_score: float | None = _column(
+        "score_corrected of a second algorithm there, signed, where one ran"
+    )
     status: str = _column("new or rejected")
     rejection_rule: str | None = _column("first rule that failed")
     rejection_value: float | None = _column("value that failed it")
@@ -58,3 +62,18 @@ class Candidate:
     def is_accepted(self) -> bool:
         """Whether no rule rejected it."""
         return self.rejection_rule is None
+
+
+def unconfirmed_fraction(
+    candidates: Sequence[Candidate], *, threshold_sigma: float
+) -> float | None:
+    """Return the share of accepted candidates that a second algorithm sees below the threshold.
+
+    None where none ran, or none is accepted. An opposite sign is no confirmation.
+    """
+    scores = [
+        (-c.other_score if c.is_negative else c.other_score)
+        for c in candidates
+        if c.is_accepted and c.other_score is not None
+    ]
+    return sum(s < threshold_sigma for s in scores) / len(scores) if scores else None

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from astrid_assets.candidates.candidate import Candidate
 from astrid_assets.candidates.measure import measure
-from astrid_assets.candidates.peaks import extract_peaks
+from astrid_assets.candidates.peaks import Peaks, extract_peaks
 from astrid_assets.candidates.rules import CandidateSettings, first_failure
+from astrid_assets.difference.forced import interpolated
 from astrid_assets.difference.subtract import Subtraction
 from astrid_resources.images import DifferenceImage, Image
 
@@ -21,17 +22,20 @@ def find_candidates(
     reference_on_science: Image | None = None,
     *,
     flux_ratio: float | None = None,
+    other_score: NDArray[np.float32] | None = None,
     settings: CandidateSettings | None = None,
 ) -> tuple[Candidate, ...]:
     """Return every peak of either sign beyond the threshold, measured, in (y, x) order.
 
     difference: a `Subtraction`, or its difference image with the reference on the science grid
-    (with its PSF) and the flux ratio F_r / F_n (1 where not given). Rejected candidates are kept
-    with the rule that rejected them. Raises ValueError where the images do not belong together.
+    (with its PSF), the flux ratio F_r / F_n (1 where not given) and, where a second algorithm ran,
+    its score_corrected `other_score`. Rejected candidates are kept with the rule that rejected
+    them. Raises ValueError where the images do not belong together.
     """
     settings = settings or CandidateSettings()
     if isinstance(difference, Subtraction):
         reference_on_science = difference.reference_on_science
+        other_score = difference.other_score if other_score is None else other_score
         flux_ratio = difference.metrics.flux_ratio if flux_ratio is None else flux_ratio
         difference = difference.difference
     if reference_on_science is None:
@@ -46,7 +50,15 @@ def find_candidates(
         return ()
     ratio = 1.0 if flux_ratio is None else flux_ratio
     columns = measure(difference, reference_on_science, peaks, ratio, settings)
+    columns["other_score"] = _at_peaks(other_score, peaks)
     return tuple(_candidate(rank, columns, settings) for rank in range(len(peaks)))
+
+
+def _at_peaks(score: NDArray[np.float32] | None, peaks: Peaks) -> NDArray[np.float64]:
+    """Return a score map at the fitted positions, NaN where there is no map."""
+    if score is None:
+        return np.full(len(peaks), np.nan)
+    return interpolated(score, peaks.x, peaks.y)
 
 
 def _candidate(

@@ -208,7 +208,11 @@ def _of_candidate(session: Session, observation: Observation, row: Candidate) ->
         "flux_adu": row.flux,
         "flux_adu_error": row.flux_error,
     }
-    start = f"candidate of {row.significance:.1f} sigma at {place}"
+    other = ""
+    if row.other_score is not None:
+        numbers["other_score"] = row.other_score
+        other = f" ({row.other_score:.1f} by the second algorithm)"
+    start = f"candidate of {row.significance:.1f} sigma{other} at {place}"
     if row.rejection_rule:
         numbers |= {"rejection_rule": row.rejection_rule, "rejection_value": row.rejection_value}
         value = formats.number_text(row.rejection_value)

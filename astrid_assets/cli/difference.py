@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from astrid_assets.cli.output import fail, say, say_json, whole_files
+from astrid_assets.cli.output import fail, say, say_json
 
 if TYPE_CHECKING:
     from astrid_resources.images import Algorithm
@@ -27,7 +27,7 @@ def difference(
     ] = None,
     algorithm: Annotated[
         str,
-        typer.Option(help="What subtracts: zogy, or alard_lupton (a kernel fitted from stars)."),
+        typer.Option(help="What subtracts: zogy or alard_lupton (a kernel fitted)."),
     ] = "zogy",
     compare_with: Annotated[
         str | None,
@@ -86,8 +86,7 @@ def difference_files(
 
     The section `quality` says how good both images and their difference are; what a survey would
     reject is written all the same, since somebody asked for it.
-    All results are written or none. Raises KnownFailure where an image cannot be used and NoWork
-    where they do not overlap; ends the program where `out` cannot be written.
+    Raises KnownFailure where an image cannot be used and NoWork where they do not overlap.
     """
     from astrid_assets.calibration.calibrate import calibrate
     from astrid_assets.exposures.open_image import open_raw
@@ -107,12 +106,11 @@ def difference_files(
         calibrated = list(pending)
         settings = SubtractionSettings(algorithm=algorithm, compare_with=compare_with)
         subtraction = subtract(calibrated[0].image, calibrated[1].image, settings=settings)
-        with whole_files(out) as staged:
-            image = staged / "difference.fits"
-            written = pool.submit(write_difference, subtraction.difference, image)
-            candidates = find_candidates(subtraction, calibrated[0].image)
-            write_tables(candidates, staged / "candidates")
-            written.result()
+        out.mkdir(parents=True, exist_ok=True)
+        written = pool.submit(write_difference, subtraction.difference, out / "difference.fits")
+        candidates = find_candidates(subtraction, calibrated[0].image)
+        write_tables(candidates, out / "candidates")
+        written.result()
     n_accepted = sum(candidate.rejection_rule is None for candidate in candidates)
     return {
         "science": asdict(calibrated[0].metrics),

@@ -132,6 +132,8 @@ def subtract_again(
     """
     m = subtraction.metrics
     match = known_match(m, injected.shape)
+    algorithm = subtraction.difference.algorithm
+    settings = replace(settings or SubtractionSettings(), algorithm=algorithm, compare_with=None)
     again = subtract_aligned(injected, subtraction.reference_on_science, match, settings=settings)
     change = np.float32(again.metrics.noise_scale_factor / m.noise_scale_factor)
     difference = replace(

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 from astrid_assets.difference.alard_lupton.fit import KernelSettings, fit_kernel
 from astrid_assets.difference.alard_lupton.solution import KernelSolution
 from astrid_assets.difference.kernels import Scheme
 from astrid_assets.difference.levels import on_one_scale
 from astrid_assets.difference.matching import StarMatch
-from astrid_resources.images import Image
-
-Algorithm = Literal["zogy", "alard_lupton"]
+from astrid_resources.images import Algorithm, Image
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,25 @@
 """Dagster: difference images of a night and tile against the promoted reference."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from uuid import UUID
 
 import dagster as dg
+import sqlalchemy as sa
 
 from astrid_assets.declared import NIGHT_TILE_ASSET, partition_of, result
 from astrid_assets.difference.choose_reference import choose_reference
 from astrid_assets.difference.rows import UsedReference, completed_row, outcome_row
+from astrid_assets.difference.stored import store_subtraction
 from astrid_assets.difference.subtract import SubtractionSettings, subtract
+from astrid_assets.exposures.survey import SurveyConfig
 from astrid_assets.exposures.surveys_resource import SurveysResource
 from astrid_assets.metadata import products_metadata
 from astrid_assets.observations import labels_of, loaded_products, observations_by_id
 from astrid_assets.stage import Content, StageCode, Task, run_stage
-from astrid_assets.stored import image_at, image_of, store_difference, store_image
+from astrid_assets.stored import image_at, image_of
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
+from astrid_resources.database import Database, Survey
 from astrid_resources.images import KnownFailure, NoWork
 from astrid_resources.products import PartitionProducts
 
@@ -32,6 +37,7 @@ SHOWN = (
     "coverage_fraction",
     "limiting_flux_5sigma",
     "wcs_correction_arcsec",
+    "score_disagreement",
 )
 
 
@@ -49,15 +55,17 @@ def difference_images(
     object_store: ObjectStoreResource,
     surveys: SurveysResource,
 ) -> dg.MaterializeResult[PartitionProducts]:
-    """ZOGY difference, score in sigmas and PSF flux of each exposure, on its own grid.
+    """Difference, score in sigmas and PSF flux of each exposure, on its own grid.
 
-    Without a reference that the night may use the exposure is recorded as *no work*.
+    By ZOGY, or what the survey's declaration names. Without a reference that the night may use the
+    exposure is recorded as *no work*.
     """
     partition, opened, store = partition_of(context), database.database, object_store.store
     science_of = {p.product_id: p for p in calibrated_exposures.passed}
     rows = observations_by_id(opened, [p.observation_id for p in science_of.values()])
     labels = labels_of(rows.values())
     declared = surveys.load()
+    settings = _settings_by_survey(opened, declared)
     references: dict[UUID | None, UsedReference | NoWork] = {}
     for identity, observation in rows.items():
         try:
@@ -72,19 +80,19 @@ def difference_images(
         if isinstance(reference, NoWork):
             raise reference
         science = image_of(store, science_of[task.inputs[0]])
-        subtraction = subtract(science, image_at(store, reference.key), settings=SETTINGS)
-        stored = store_difference(store, subtraction.difference)
-        aligned = store_image(store, subtraction.reference_on_science)
+        chosen = settings[rows[task.observation_id].survey_id]
+        subtraction = subtract(science, image_at(store, reference.key), settings=chosen)
+        objects = store_subtraction(store, subtraction)
         row = completed_row(
             rows[task.observation_id].id,
             reference,
             subtraction,
-            stored,
+            objects["difference"],
             product_id=CODE.product_id(task),
-            parameters=CODE.parameters,
+            parameters=asdict(chosen),
         )
         return Content(
-            objects={"difference": stored, "reference_on_science": aligned},
+            objects=objects,
             metrics={**asdict(subtraction.metrics), "is_resampled": science.meta.is_resampled},
             rows={"difference_runs": (row,)},
             failures=subtraction.quality.reasons if not subtraction.quality.is_passed else (),
@@ -97,7 +105,7 @@ def difference_images(
             None if isinstance(reference, NoWork) else reference,
             outcome,
             product_id=CODE.product_id(task),
-            parameters=CODE.parameters,
+            parameters=task.parameters or CODE.parameters,
         )
         return Content(rows={"difference_runs": (row,)})
 
@@ -106,7 +114,8 @@ def difference_images(
         reference = references[product.observation_id]
         used = () if isinstance(reference, NoWork) else (reference.sha256,)
         label = labels[product.observation_id]
-        tasks.append(Task(label, (product.product_id, *used), product.observation_id))
+        chosen = asdict(settings[rows[product.observation_id].survey_id])
+        tasks.append(Task(label, (product.product_id, *used), product.observation_id, chosen))
     products = run_stage(
         CODE,
         partition,
@@ -117,3 +126,17 @@ def difference_images(
         on_outcome=on_outcome,
     )
     return result(products, products_metadata(products, labels=labels, metrics=SHOWN))
+
+
+def _settings_by_survey(
+    database: Database, declared: Mapping[str, SurveyConfig]
+) -> dict[UUID, SubtractionSettings]:
+    """Return the settings of every survey that has exposures, by its row id."""
+    with database.read() as session:
+        names = session.execute(sa.select(Survey.id, Survey.name)).all()
+    return {
+        identity: replace(SETTINGS, **declared[name].difference.model_dump())
+        if name in declared
+        else SETTINGS
+        for identity, name in names
+    }

@@ -13,7 +13,6 @@ from astrid_resources.images import KnownFailure, NoWork
 from astrid_resources.products import Row, StoredObject
 
 STAGE = "difference"
-ALGORITHM = "zogy"
 
 
 @dataclass(frozen=True)
@@ -25,10 +24,12 @@ class UsedReference:
     key: str
 
 
-def difference_run_id(observation_id: UUID, reference: UsedReference | None) -> UUID:
+def difference_run_id(
+    observation_id: UUID, reference: UsedReference | None, algorithm: str
+) -> UUID:
     """Return the row id of the run of an exposure against a reference (or against none)."""
     sha256 = reference.sha256 if reference else None
-    return row_id("difference_runs", observation_id, STAGE, sha256, ALGORITHM)
+    return row_id("difference_runs", observation_id, STAGE, sha256, algorithm)
 
 
 def completed_row(
@@ -44,7 +45,7 @@ def completed_row(
     m = subtraction.metrics
     ny, nx = subtraction.difference.image.shape
     return {
-        "id": difference_run_id(observation_id, reference),
+        "id": difference_run_id(observation_id, reference, subtraction.difference.algorithm),
         "observation_id": observation_id,
         "reference_image_id": reference.row_id,
         "reference_sha256": reference.sha256,
@@ -86,15 +87,19 @@ def outcome_row(
     product_id: str,
     parameters: Mapping[str, Any],
 ) -> Row:
-    """Return the row of an exposure that was not subtracted, with its reason."""
+    """Return the row of an exposure that was not subtracted, with its reason.
+
+    parameters: those of the subtraction that was asked for, its algorithm among them.
+    """
+    algorithm = str(parameters["algorithm"])
     is_failure = isinstance(outcome, KnownFailure)
     return {
-        "id": difference_run_id(observation_id, reference),
+        "id": difference_run_id(observation_id, reference, algorithm),
         "observation_id": observation_id,
         "reference_image_id": reference.row_id if reference else None,
         "reference_sha256": reference.sha256 if reference else None,
         "product_id": product_id,
-        "algorithm": ALGORITHM,
+        "algorithm": algorithm,
         "parameters": dict(parameters),
         "status": "failed" if is_failure else "no_work",
         "reason_code": outcome.code,

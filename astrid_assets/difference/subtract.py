@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrid_assets.difference.alard_lupton.fit import KernelSettings
-from astrid_assets.difference.algorithms import Algorithm, plan
+from astrid_assets.difference.algorithms import plan
 from astrid_assets.difference.blank_sky import (
     BlankSkySettings,
     blank_sky_mask,
@@ -38,6 +38,7 @@ from astrid_assets.difference.wcs_rescue import (
 )
 from astrid_assets.imaging.resample import resample
 from astrid_resources.images import (
+    Algorithm,
     DifferenceImage,
     Image,
     NoWork,

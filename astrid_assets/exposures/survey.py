@@ -19,6 +19,7 @@ from pydantic import Field as Declared
 
 from astrid_assets.exposures.fields import FIELDS
 from astrid_assets.exposures.tiles import healpix_order_for
+from astrid_resources.images import Algorithm
 
 SHIPPED_FOLDER = Path(__file__).parent / "surveys"
 SURVEY_NAME = r"[a-z][a-z0-9_]{0,40}"
@@ -131,6 +132,19 @@ class ReferenceDeclaration(_Declaration):
         return self
 
 
+class DifferenceDeclaration(_Declaration):
+    """What subtracts, and a second algorithm that runs beside it to tell where the two disagree."""
+
+    algorithm: Algorithm = "zogy"
+    compare_with: Algorithm | None = None
+
+    @model_validator(mode="after")
+    def _compares_two(self) -> Self:
+        if self.compare_with == self.algorithm:
+            raise ValueError(f"{self.algorithm} cannot be compared with itself")
+        return self
+
+
 Conditions = dict[str, Pattern]
 """Header key -> regular expression its text must match wholly; all of them must hold."""
 
@@ -154,6 +168,7 @@ class SurveyConfig(_Declaration):
     synthetic: bool | tuple[Conditions, ...] = False
     mask_ignored_bits: int = Declared(default=0, ge=0)
     reference: ReferenceDeclaration = ReferenceDeclaration()
+    difference: DifferenceDeclaration = DifferenceDeclaration()
     folder: Path | None = Declared(default=None, exclude=True)
 
     @model_validator(mode="after")

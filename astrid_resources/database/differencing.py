@@ -292,6 +292,12 @@ class Candidate(Identified, Timestamped, NightTile, SkyPosition, Produced, Base)
         "absolute flux over that of the reference star it may be a residual of",
         interval=col.NOT_NEGATIVE,
     )
+    other_score: Mapped[float | None] = col.real(
+        "score_corrected of a second algorithm at the fitted position, where one ran",
+        unit="sigma",
+        ucd="stat.snr",
+        sort_order=201,
+    )
     status: Mapped[CandidateStatus] = col.choice(
         CandidateStatus, "how far it came", default=CandidateStatus.NEW
     )

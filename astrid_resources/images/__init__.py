@@ -3,7 +3,12 @@
 Only numpy and astropy are imported here, so that every science module may use it.
 """
 
-from astrid_resources.images.difference import DifferenceImage, read_difference, write_difference
+from astrid_resources.images.difference import (
+    Algorithm,
+    DifferenceImage,
+    read_difference,
+    write_difference,
+)
 from astrid_resources.images.failures import KnownFailure, NoWork
 from astrid_resources.images.fits_form import read_image, write_image
 from astrid_resources.images.image import Image, ImageMeta, RawExposure
@@ -11,6 +16,7 @@ from astrid_resources.images.masks import MaskPlane, as_reference, has_any, plan
 from astrid_resources.images.psf import PSFModel
 
 __all__ = [
+    "Algorithm",
     "DifferenceImage",
     "Image",
     "ImageMeta",

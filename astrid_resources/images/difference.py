@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from astropy.io import fits
@@ -18,6 +19,9 @@ from astrid_resources.images.fits_form import (
 )
 from astrid_resources.images.image import FloatArray, Image, settle
 
+Algorithm = Literal["zogy", "alard_lupton"]
+"""What can subtract one image from another."""
+
 
 @dataclass(frozen=True)
 class DifferenceImage:
@@ -29,7 +33,7 @@ class DifferenceImage:
     psf_flux: PSF flux of a point source centred on each pixel, science counts.
     psf_flux_error: its standard error, science counts; +inf nowhere, large where masked.
     noise_scale_factor: the measured factor already applied to score and flux error (1: none).
-    algorithm: what really ran ("zogy", ...).
+    algorithm: what really ran, an `Algorithm`.
     """
 
     image: Image

@@ -34,9 +34,9 @@ def sqlite_ddl(database: Database) -> list[str]:
 
 
 def _columns_first(statement: str) -> str:
-    """Return a CREATE statement with its table's columns before its constraints.
+    """Return a CREATE statement with its table's columns before its constraints, these by name.
 
-    SQLite writes a column that was added later behind the constraints.
+    SQLite writes a column that was added later behind the constraints, and its own one beside it.
     """
     text = re.sub(r"\s+", " ", statement).strip()
     head, opening, body = text.partition("(")
@@ -49,9 +49,14 @@ def _columns_first(statement: str) -> str:
             parts.append("")
         else:
             parts[-1] += letter
-    parts = [part.strip() for part in parts]
-    rules = [part for part in parts if part.startswith("CONSTRAINT")]
-    columns = [part for part in parts if part not in rules]
+    parts = [
+        piece.strip()
+        for part in parts
+        for piece in re.split(r"(?=\bCONSTRAINT )", part.strip())
+        if piece.strip()
+    ]
+    rules = sorted(part for part in parts if part.startswith("CONSTRAINT"))
+    columns = [part for part in parts if not part.startswith("CONSTRAINT")]
     return f"{head}{opening}{', '.join([*columns, *rules])})"
 
 
