@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from astrid_assets.cli.output import fail, say, say_json
+from astrid_assets.cli.output import fail, say, say_json, whole_files
 
 if TYPE_CHECKING:
     from astrid_resources.images import Algorithm
@@ -86,7 +86,8 @@ def difference_files(
 
     The section `quality` says how good both images and their difference are; what a survey would
     reject is written all the same, since somebody asked for it.
-    Raises KnownFailure where an image cannot be used and NoWork where they do not overlap.
+    All results are written or none. Raises KnownFailure where an image cannot be used and NoWork
+    where they do not overlap; ends the program where `out` cannot be written.
     """
     from astrid_assets.calibration.calibrate import calibrate
     from astrid_assets.exposures.open_image import open_raw
@@ -106,11 +107,12 @@ def difference_files(
         calibrated = list(pending)
         settings = SubtractionSettings(algorithm=algorithm, compare_with=compare_with)
         subtraction = subtract(calibrated[0].image, calibrated[1].image, settings=settings)
-        out.mkdir(parents=True, exist_ok=True)
-        written = pool.submit(write_difference, subtraction.difference, out / "difference.fits")
-        candidates = find_candidates(subtraction, calibrated[0].image)
-        write_tables(candidates, out / "candidates")
-        written.result()
+        with whole_files(out) as staged:
+            image = staged / "difference.fits"
+            written = pool.submit(write_difference, subtraction.difference, image)
+            candidates = find_candidates(subtraction, calibrated[0].image)
+            write_tables(candidates, staged / "candidates")
+            written.result()
     n_accepted = sum(candidate.rejection_rule is None for candidate in candidates)
     return {
         "science": asdict(calibrated[0].metrics),
