@@ -10,6 +10,7 @@ import typer
 from astrid_assets.cli.demo import demo
 from astrid_assets.cli.difference import difference
 from astrid_assets.cli.integrity import gc, verify
+from astrid_assets.cli.models import models
 from astrid_assets.cli.queries import status, transients, why
 from astrid_assets.cli.runs import dev, ingest, reference, run, upgrade
 
@@ -35,6 +36,7 @@ for command in (
     upgrade,
 ):
     app.command()(command)
+app.add_typer(models)
 
 
 def main() -> None:

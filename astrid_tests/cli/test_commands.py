@@ -23,7 +23,7 @@ from astrid_resources.settings import Settings
 
 COMMANDS = (
     "demo", "dev", "difference", "ingest", "run", "reference", "transients", "why", "status",
-    "verify", "gc", "upgrade",
+    "verify", "gc", "upgrade", "models",
 )  # fmt: skip
 
 
