@@ -175,8 +175,10 @@ def store(
     right = left + columns
     one, zero = np.float32(1), np.float32(0)
     inverse_ratio2 = one / (f_r * f_r)
-    variance, total, weight = np.empty((3, columns), np.float32)
-    wide_n, wide_r = np.empty((2, columns + 2), np.float32)
+    # One by one: rows unpacked from one array have an unknown stride and no vector code.
+    variance, total = np.empty(columns, np.float32), np.empty(columns, np.float32)
+    weight = np.empty(columns, np.float32)
+    wide_n, wide_r = np.empty(columns + 2, np.float32), np.empty(columns + 2, np.float32)
     s_n, s_r = wide_n[1:-1], wide_r[1:-1]
     first, stop = max(skip_x - 1, 0), skip_x + columns + 1
     for j in range(rows):

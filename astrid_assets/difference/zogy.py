@@ -84,6 +84,7 @@ def zogy(
     unusable_science: BoolArray | None = None,
     unusable_reference: BoolArray | None = None,
     keep_score: bool = True,
+    into: Zogy | None = None,
 ) -> Zogy:
     """Subtract an aligned `reference` from `science` and return every map of `Zogy`.
 
@@ -95,6 +96,8 @@ def zogy(
     psf_error: fractional error of the PSF models: V_psf = (psf_error * flux common to both)^2.
     unusable_*: True where a pixel carries no measurement; such pixels never spread.
     keep_score: also return score, its variance and the footprint fraction: only theory needs them.
+    into: an earlier result for images of this shape, whose maps are overwritten: of many pairs in
+        turn only the first asks for memory (a tenth of the time).
 
     Raises ValueError where shapes disagree or a noise level or the flux ratio is not positive.
     """
@@ -118,7 +121,8 @@ def zogy(
         shape=(rows.length, columns.length),
         image_shape=shape,
     )
-    maps = {name: np.empty(shape, np.float32) for name in (MAPS if keep_score else MAPS[:-3])}
+    names = MAPS if keep_score else MAPS[:-3]
+    maps = {name: _reused(getattr(into, name, None), shape) for name in names}
     noise = (astrometric_noise_x_pix, astrometric_noise_y_pix, psf_error)
     pair = Pair(
         science,
@@ -205,12 +209,23 @@ def _one_tile(
     passes.load(*inputs)
     counts, noise = (scipy.fft.fft2(part, overwrite_x=True) for part in buffers)
     passes.combine(counts, noise, made.weights)
-    counts, noise = (scipy.fft.ifft2(part, overwrite_x=True) for part in (counts, noise))
+    # Of the rows, those that are stored, and one more on either side for the slopes.
+    first = max(halo[0] - 1, 0)
+    rows_used = slice(first, halo[0] + rows.stop - top + 1)
+    counts, noise = (
+        scipy.fft.ifft(scipy.fft.ifft(part, axis=0, overwrite_x=True)[rows_used], overwrite_x=True)
+        for part in (counts, noise)
+    )
     lost = np.empty((rows.stop - top, columns.stop - left), np.float32)
     passes.lost_share(lost, pair.unusable_science, top, left, *made.kept, kernel.footprint)
     constants = (f_s, f_d, f_r, np.float32(1 / kernel.reference_noise), *numbers)
-    everything = (counts, noise, lost, *variances, top, left, *halo, *constants, *out)
+    skipped = (halo[0] - first, halo[1])
+    everything = (counts, noise, lost, *variances, top, left, *skipped, *constants, *out)
     passes.store(*everything)
+
+
+def _reused(earlier: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
+    return np.empty(shape, np.float32) if earlier is None or earlier.shape != shape else earlier
 
 
 def _flags(unusable: BoolArray | None, shape: tuple[int, int]) -> BoolArray:

@@ -272,3 +272,15 @@ def test_kernels_know_their_noise():
     )
     assert kernel.psf_score[15, 15] == pytest.approx(1)
     assert kernel.footprint.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_later_pair_takes_the_memory_of_an_earlier_one():
+    earlier, later = noise_pair(1, (150, 170)), noise_pair(2, (150, 170))
+    alone = zogy(*later.arrays(), **later.scalars, keep_score=False)
+    first = zogy(*earlier.arrays(), **earlier.scalars, keep_score=False)
+    second = zogy(*later.arrays(), **later.scalars, keep_score=False, into=first)
+    for name in ("difference", "score_corrected", "psf_flux_error"):
+        assert np.shares_memory(getattr(second, name), getattr(first, name))
+        assert np.array_equal(getattr(second, name), getattr(alone, name))
+    wider = zogy(*noise_pair(1, (128, 128)).arrays(), **earlier.scalars, into=second)
+    assert wider.difference.shape == (128, 128)
