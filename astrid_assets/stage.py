@@ -13,6 +13,7 @@ from uuid import UUID
 
 from astrid_resources.identity import product_id
 from astrid_resources.images import KnownFailure, NoWork
+from astrid_resources.logs import about_exposure
 from astrid_resources.products import (
     Partition,
     PartitionProducts,
@@ -89,8 +90,9 @@ def run_stage(
             log(f"{where}: unchanged, taken over")
             products.append(known)
             continue
-        content, verdict, reasons = _outcome(task, make, on_outcome)
-        log(f"{where}: {verdict.value}" + (f" ({'; '.join(reasons)})" if reasons else ""))
+        with about_exposure(task.label):
+            content, verdict, reasons = _outcome(task, make, on_outcome)
+            log(f"{where}: {verdict.value}" + (f" ({'; '.join(reasons)})" if reasons else ""))
         products.append(
             Product(
                 asset=code.asset,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pydantic import PrivateAttr
 
 from astrid_resources.database import Database
-from astrid_resources.objects import ObjectStore
+from astrid_resources.objects import ObjectStore, Retries
 from astrid_resources.settings import Settings
 
 
@@ -64,13 +64,26 @@ class DatabaseResource(dg.ConfigurableResource):
         return cls(url=url)
 
 
+STEP_RETRIES, STEP_RETRY_WAIT_S = 3, 15.0
+"""How often a step is begun again that met a store which failed five times, and after how long."""
+
+
 class ObjectStoreResource(dg.ConfigurableResource):
-    """The object store; what is empty comes from the settings, keys to S3 always do."""
+    """The object store; what is empty comes from the settings, keys to S3 always do.
+
+    Within a run, a store that still fails after the last try (5xx, 429, lost connections) lets
+    Dagster begin the step again a little later: nothing was committed, and what was stored stays.
+    """
 
     url: str = ""
     s3_endpoint_url: str = ""
     s3_region: str = ""
     _store: ObjectStore | None = PrivateAttr(default=None)
+    _is_in_run: bool = PrivateAttr(default=False)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Know that there is a run, whose steps can be begun again."""
+        self._is_in_run = context.run is not None
 
     @property
     def store(self) -> ObjectStore:
@@ -83,6 +96,7 @@ class ObjectStoreResource(dg.ConfigurableResource):
                 region=self.s3_region or settings.s3_region,
                 access_key_id=settings.s3_access_key_id,
                 secret_access_key=settings.s3_secret_access_key,
+                retries=Retries(exhausted=_begin_again) if self._is_in_run else None,
             )
         return self._store
 
@@ -94,3 +108,8 @@ class ObjectStoreResource(dg.ConfigurableResource):
             s3_endpoint_url=settings.s3_endpoint_url or "",
             s3_region=settings.s3_region or "",
         )
+
+
+def _begin_again(error: Exception) -> Exception:
+    del error
+    return dg.RetryRequested(max_retries=STEP_RETRIES, seconds_to_wait=STEP_RETRY_WAIT_S)

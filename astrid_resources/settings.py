@@ -87,6 +87,10 @@ class Settings(BaseSettings):
         ge=0,
         description="seconds without a new file before a night and tile is run",
     )
+    log_json: str | None = Field(
+        default=None,
+        description="where each run's log goes as JSON lines: a file, or `-` for standard error",
+    )
     mlflow_tracking_uri: str = Field(
         default_factory=lambda data: f"sqlite:///{data['home'] / 'mlflow.sqlite'}",
         description="MLflow's tracking store",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,10 @@ import dagster as dg
 
 import astrid_resources
 from astrid_resources.settings import Settings
+
+
+BETA_LOGGING = "Handling yaml-defined logging configuration"
+"""What Dagster warns of whenever a run begins, because our dagster.yaml names a log handler."""
 
 
 def prepare_home(settings: Settings) -> Path:
@@ -42,8 +47,10 @@ def project_file(name: str) -> Path:
 def persistent_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """Yield the Dagster instance of ASTRID_HOME."""
     prepare_home(settings)
-    with dg.DagsterInstance.get() as instance:
-        yield instance
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=BETA_LOGGING)
+        with dg.DagsterInstance.get() as instance:
+            yield instance
 
 
 def run_job(

@@ -88,10 +88,11 @@ def dev(
     import os
     import sys
 
-    from astrid_assets.cli.instance import project_file
+    from astrid_assets.cli.instance import BETA_LOGGING, project_file
 
     settings, _ = _prepared()
     os.environ["ASTRID_HOME"] = str(settings.home)
+    os.environ.setdefault("PYTHONWARNINGS", f"ignore:{BETA_LOGGING}")
     workspace = ["-w", str(project_file("workspace.yaml"))]
     served = ["-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port), *workspace]
     os.execv(sys.executable, [sys.executable, *served])  # noqa: S606

@@ -13,6 +13,7 @@ from astrid_assets.exposures.surveys_resource import SurveysResource
 from astrid_assets.metadata import products_metadata, table
 from astrid_assets.observations import current_observations, labels_of, loaded_products
 from astrid_assets.stage import Content, StageCode, Task, run_stage
+from astrid_resources.counts import COUNTS
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.database import Observation
 from astrid_resources.products import PartitionProducts, StoredObject
@@ -48,6 +49,7 @@ def ingested_files(
     files = [asdict(entry) for entry in report.quarantined]
     metadata: dict[str, Any] = {
         **report.counts(),
+        **COUNTS.take(),
         **({"quarantined_files": table(files)} if files else {}),
     }
     return dg.MaterializeResult(metadata=metadata)

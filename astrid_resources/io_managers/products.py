@@ -6,6 +6,7 @@ from datetime import date
 
 import dagster as dg
 
+from astrid_resources.counts import COUNTS
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.database import load_partition, replace_partition
 from astrid_resources.objects import MissingObjectError
@@ -55,6 +56,7 @@ class ProductsIOManager(dg.ConfigurableIOManager):
                 "rows_unchanged": done.unchanged,
                 "rows_deleted": done.deleted,
                 "rows_superseded": done.superseded,
+                **COUNTS.take(),
                 "transactions_repeated": database.n_repeated,
             }
         )

@@ -5,16 +5,20 @@ Client errors are never tried again: the same question has the same answer.
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from astrid_resources.counts import COUNTS, Count
+
 MAX_TRIES = 5
 _TRANSIENT_STATUS = frozenset({429, 500, 502, 503, 504})
 _TRANSIENT_CODES = frozenset({"RequestTimeout", "SlowDown"})
 _LONGEST_WAIT_S = 20.0
+_log = logging.getLogger("astrid.store")
 
 Result = TypeVar("Result")
 
@@ -43,10 +47,17 @@ class Retries:
     """Tries an operation up to MAX_TRIES times, with exponential backoff and full jitter.
 
     first_wait_s: the longest wait after the first failure; it doubles with each further one.
+    exhausted: makes what is raised after the last try, from what that raised; None: that itself.
     """
 
-    def __init__(self, *, first_wait_s: float = 0.5) -> None:
+    def __init__(
+        self,
+        *,
+        first_wait_s: float = 0.5,
+        exhausted: Callable[[Exception], Exception] | None = None,
+    ) -> None:
         self._first_wait_s = first_wait_s
+        self._exhausted = exhausted
         self._random = random.Random()  # noqa: S311  (spreads load; no secret depends on it)
         self._lock = threading.Lock()
         self._n_repeated = 0
@@ -72,9 +83,17 @@ class Retries:
                 return operation()
             except Exception as error:
                 n_failed += 1
-                if n_failed == MAX_TRIES or not is_passing(error):
+                if not is_passing(error):
                     raise
+                if n_failed == MAX_TRIES:
+                    if self._exhausted is None:
+                        raise
+                    raise self._exhausted(error) from error
+                _log.info("try %d of %d failed: %s", n_failed, MAX_TRIES, error)
+            longest = min(_LONGEST_WAIT_S, self._first_wait_s * 2 ** (n_failed - 1))
+            wait_s = self._random.uniform(0, longest)
             with self._lock:
                 self._n_repeated += 1
-            longest = min(_LONGEST_WAIT_S, self._first_wait_s * 2 ** (n_failed - 1))
-            time.sleep(self._random.uniform(0, longest))
+            COUNTS.add(Count.STORE_RETRIES)
+            COUNTS.add(Count.STORE_WAIT_S, wait_s)
+            time.sleep(wait_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
+from astrid_resources.counts import COUNTS, Count
 from astrid_resources.identity import sha256_bytes
 from astrid_resources.objects.backends import (
     Backend,
@@ -24,6 +26,7 @@ from astrid_resources.objects.backends import (
     LocalFolder,
     quarantine_key,
 )
+from astrid_resources.objects.retries import Retries
 from astrid_resources.objects.s3 import S3Bucket
 from astrid_resources.products import StoredObject
 
@@ -31,6 +34,7 @@ _KEY = re.compile(r"sha256/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _CHUNK_BYTES = 1 << 20
 _FRESH = timedelta(hours=1)
 _READINGS = 2
+_log = logging.getLogger("astrid.store")
 
 
 MAKE_AGAIN = (
@@ -95,6 +99,7 @@ class ObjectStore:
         region: str | None = None,
         access_key_id: SecretStr | None = None,
         secret_access_key: SecretStr | None = None,
+        retries: Retries | None = None,
     ) -> ObjectStore:
         """Return the store at a `file://` folder (or plain path) or `s3://bucket/prefix`."""
         parts = urlsplit(url)
@@ -110,6 +115,7 @@ class ObjectStore:
                 region=region,
                 access_key_id=access_key_id,
                 secret_access_key=secret_access_key,
+                retries=retries,
             )
         )
 
@@ -185,6 +191,8 @@ class ObjectStore:
         """
         target = quarantine_key(_sha256_of(key))
         self.backend.move(key, target)
+        COUNTS.add(Count.STORE_QUARANTINED)
+        _log.warning("object %s was put into quarantine as %s", key, target)
         return target
 
     def list(self) -> Iterator[ListedObject]:

@@ -37,6 +37,7 @@ class FaultProxy:
         self.faults: Counter[str] = Counter()
         self.lock = threading.Lock()
         self.url = ""
+        self.slow_s = SLOW_S
 
     def fault(self, method: str, path: str) -> str | None:
         """Count a request and return what goes wrong with it."""
@@ -70,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(int(fault), [], b"" if self._is_head else _ERROR.format(code=code).encode())
         else:
             if fault == "slow":
-                time.sleep(SLOW_S)
+                time.sleep(self.proxy.slow_s)
             status, headers, content = self._forwarded(body)
             if fault == "lost_answer":
                 self._reset()
