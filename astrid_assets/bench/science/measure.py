@@ -11,7 +11,6 @@ from scipy.spatial import cKDTree
 
 from astrid_assets.bench.science.cases import BRIGHT_SNR, FAINT_SNR, HOST_FRACTION, Case
 from astrid_assets.bench.science.theory import (
-    noise_peaks_per_mpix,
     theory_at,
     true_flux_ratio,
     true_snr,
@@ -20,6 +19,7 @@ from astrid_assets.calibration.calibrate import calibrate
 from astrid_assets.candidates.candidate import Candidate
 from astrid_assets.candidates.extract import find_candidates
 from astrid_assets.candidates.finder_curve import FinderCurveSettings, finder_curve
+from astrid_assets.candidates.noise_peaks import noise_peaks
 from astrid_assets.difference.blank_sky import blank_sky_mask
 from astrid_assets.difference.forced import forced_flux
 from astrid_assets.difference.subtract import Subtraction, subtract
@@ -27,7 +27,7 @@ from astrid_assets.imaging.resample import world_to_pixel
 from astrid_assets.imaging.smoothing import within
 from astrid_assets.imaging.sources import source_significance
 from astrid_assets.imaging.synthetic.pair import SyntheticPair, coadd_epoch, make_pair
-from astrid_resources.images import has_any
+from astrid_resources.images import PSFModel, has_any
 from astrid_resources.images.masks import UNUSABLE
 
 Floats = NDArray[np.float64]
@@ -38,6 +38,7 @@ _TRUTH_FWHM = 3.0
 _MASK_FWHM = 2.0
 _APART_FWHM = 6.0
 _EDGE_PIX = 30.0
+_NOISE_DRAWS = 100_000
 _FLOOR_SIGMA = 0.0002
 _CURVE_SNR = (3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0)
 _CURVE_SOURCES = 500
@@ -127,6 +128,12 @@ def measure(case: Case, seed: int) -> FieldResult:
     false, area = _false_positives(pair, candidates, within(masked, _MASK_FWHM * reach))
     ny, nx = case.side_pix, case.side_pix
     at = theory_at(pair.science.epoch, pair.reference.epoch, (nx - 1) / 2, (ny - 1) / 2)
+    peaks = noise_peaks(
+        PSFModel.constant(at.psf, shape=pair.science.epoch.shape),
+        threshold_sigma=THRESHOLD_SIGMA,
+        rng=np.random.default_rng(1),
+        n_draws=_NOISE_DRAWS,
+    )
     metrics = subtraction.metrics
     return FieldResult(
         case=case.name,
@@ -135,7 +142,7 @@ def measure(case: Case, seed: int) -> FieldResult:
         **sources,
         n_false=len(false),
         false_area_mpix=area,
-        noise_peaks_per_mpix=noise_peaks_per_mpix(at.psf, threshold_sigma=THRESHOLD_SIGMA),
+        noise_peaks_per_mpix=1e6 * peaks.per_pixel,
         false_positions=[[c.pixel_x, c.pixel_y, c.significance] for c in false],
         numbers={
             "n_psf_stars": made.metrics.n_psf_stars,

@@ -107,7 +107,7 @@ def pool(results: Sequence[FieldResult]) -> Pooled:
         flux_bias=_weighted(_column(results, "flux_ratio")[bright] - 1, snr[bright] ** 2),
         pull_std=_scatter(_column(results, "flux_pull")[bright]),
         position=_rms(offsets),
-        n_psf_stars=float(np.mean([r.numbers["n_psf_stars"] for r in results])),  # type: ignore[arg-type]
+        n_psf_stars=float(np.mean([r.numbers["n_psf_stars"] for r in results])),
     )
 
 

@@ -1,4 +1,4 @@
-"""What is true of a synthetic pair: the S/N of its sources, the position bound, noise peaks.
+"""What is true of a synthetic pair: the S/N of its sources and the bound on their positions.
 
 All from the true PSFs and the expected noise, nothing from what the pipeline estimates.
 Source: Zackay, Ofek & Gal-Yam 2016, ApJ 830, 27 (equation numbers are that paper's).
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from astrid_assets.difference.kernels import spectrum
 from astrid_assets.imaging.resample import world_to_pixel
@@ -21,7 +20,6 @@ from astrid_assets.imaging.synthetic.render import SourceTruth
 
 Floats = NDArray[np.float64]
 _STAMP_FWHM = 5.0
-_DRAWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -147,27 +145,3 @@ def _filtered(
     rows = np.clip(row - step, 0, variance.shape[0] - 1)
     columns = np.clip(column - step, 0, variance.shape[1] - 1)
     return float(np.sum(weights**2 * variance[np.ix_(rows, columns)]))
-
-
-def noise_peaks_per_mpix(psf: Floats, *, threshold_sigma: float) -> float:
-    """Return one-sided peaks above the threshold in a megapixel of the score's Gaussian noise.
-
-    A peak is a pixel higher than its eight neighbours: the integral over its height of the normal
-    density times the probability that eight normal variates, correlated as the score of P_D `psf`
-    is, stay below it (by 100,000 draws of them, good to 0.5 %).
-    """
-    size = 2 * len(psf)
-    size += size % 2
-    rho = _inverse(np.abs(spectrum(psf, shape=(size, size))) ** 2 + 0j, size)
-    rho /= rho[0, 0]
-    near = [(j, i) for j in (-1, 0, 1) for i in (-1, 0, 1) if (j, i) != (0, 0)]
-    to_middle = np.array([rho[j, i] for j, i in near])
-    between = np.array([[rho[j - b, i - a] for b, a in near] for j, i in near])
-    rest = between - np.outer(to_middle, to_middle)
-    values, vectors = np.linalg.eigh(rest)
-    draws = np.random.default_rng(0).standard_normal((_DRAWS, 8))
-    draws = draws @ (vectors * np.sqrt(np.maximum(values, 0))).T
-    node, weight = np.polynomial.legendre.leggauss(12)
-    height = threshold_sigma + (node + 1) * 0.75
-    below = [np.mean((draws < h * (1 - to_middle)).all(axis=1)) for h in height]
-    return float(1e6 * np.sum(0.75 * weight * norm.pdf(height) * np.array(below)))
