@@ -338,6 +338,14 @@ def test_shipped_surveys_load_and_own_ones_replace_them(tmp_path: Path) -> None:
             "name = 'x'\ndescription = ''\ntiles = {field_size_deg = 1}\n[sites.a]\nheight_m = 1",
             "longitude_east_deg",
         ),
+        (
+            "name = 'x'\ndescription = ''\ntiles = {field_size_deg = 1}\n[difference]\nalgorithm = 'hotpants'",
+            "difference.algorithm",
+        ),
+        (
+            "name = 'x'\ndescription = ''\ntiles = {field_size_deg = 1}\n[difference]\ncompare_with = 'zogy'",
+            "compared with itself",
+        ),
         ("name = ", "cannot be used"),
     ],
 )
