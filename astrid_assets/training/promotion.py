@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from astrid_assets.training.evaluate import (
     EvaluationSettings,
     Sample,
+    at_class_weights,
     average_precision,
+    clustered_interval,
+    paired_gain,
     prior_weights,
     rate,
 )
@@ -27,14 +30,13 @@ Flags = NDArray[np.bool_]
 class PromotionSettings:
     """The declared rule.
 
-    delta: the lower bound of the gain in AUCPR must exceed it; confidence: of the two-sided
-    interval whose ends are the bounds. prior_real, snr_min: real sources are weighted to this
-    share and count above this S/N (all bogus do). onnx_agreement: largest difference of any
-    probability between Keras and ONNX. n_fields_min: fewer fields have no bound.
+    delta: the lower end of the 95 % interval of the gain in AUCPR must exceed it. prior_real,
+    snr_min: real sources are weighted to this share and count above this S/N (all bogus do).
+    onnx_agreement: largest difference of any probability between Keras and ONNX. n_fields_min:
+    fewer fields have no bound.
     """
 
     delta: float = 0.0
-    confidence: float = 0.95
     prior_real: float = EvaluationSettings.prior_real
     snr_min: float = 5.0
     onnx_agreement: float = 1e-5
@@ -59,7 +61,7 @@ class Scored:
 class Interval:
     """An estimate with the bounds of its bootstrap, None where no draw held both classes."""
 
-    value: float
+    value: float | None
     low: float | None
     high: float | None
 
@@ -108,36 +110,44 @@ def compare(
 ) -> Comparison:
     """Return whether the challenger is better, from both models' scores of the same samples.
 
-    Whole sky fields are drawn with replacement, the same for both models, and the classes of each
-    draw weighted to the prior again. Raises ValueError where a class is absent.
+    Whole sky fields are drawn with replacement, the same for both models, and each draw is weighted
+    to the prior again. Raises ValueError where a class is absent.
     """
     settings = settings or PromotionSettings()
     keep = ~sample.is_real | (sample.snr >= settings.snr_min)
     real, fields = sample.is_real[keep], sample.sky_field[keep]
-    old = Scored(champion.probability[keep], champion.is_accepted[keep])
-    new = Scored(challenger.probability[keep], challenger.is_accepted[keep])
     prior_weights(real, settings.prior_real)
-    everything = np.ones(len(real))
-    value = _figures(old, new, real, everything, settings)
-    draws = _bootstrap(old, new, real, fields, settings)
-    gain = _interval(value.gain, draws[:, 0], settings)
-    excess = _interval(value.excess, draws[:, 1], settings)
-    comparison = Comparison(
-        champion_auc_pr=value.old_auc,
-        challenger_auc_pr=value.new_auc,
-        gain=gain,
-        champion_false_positive_rate=value.false_positive_rate,
-        champion_false_negative_rate=value.old_lost,
-        challenger_false_negative_rate=value.new_lost,
-        challenger_threshold=value.threshold,
-        false_negative_excess=excess,
-        onnx_difference=onnx_difference,
-        n_real=int(real.sum()),
-        n_bogus=int((~real).sum()),
-        n_fields=len(np.unique(fields)),
-        reasons=(),
+    old, new = champion.probability[keep], challenger.probability[keep]
+    accepted, ones = champion.is_accepted[keep], np.ones(len(real))
+    precision = at_class_weights(average_precision, settings.prior_real)
+    draws: dict[str, Any] = {
+        "n_bootstrap": settings.n_bootstrap,
+        "rng": np.random.default_rng(settings.seed),
+    }
+    both = np.stack([new, accepted])
+    point = _working_point(both, real, ones)
+    low, high = clustered_interval(_excess, both, real, ones, fields, **draws)
+    has_bounds = np.isfinite([low, high]).all()
+    return _with_reasons(
+        Comparison(
+            champion_auc_pr=precision(old, real, ones),
+            challenger_auc_pr=precision(new, real, ones),
+            gain=Interval(**paired_gain(precision, new, old, real, fields, **draws)),
+            champion_false_positive_rate=point.false_positive_rate,
+            champion_false_negative_rate=point.old_lost,
+            challenger_false_negative_rate=point.new_lost,
+            challenger_threshold=point.threshold,
+            false_negative_excess=Interval(
+                point.excess, low if has_bounds else None, high if has_bounds else None
+            ),
+            onnx_difference=onnx_difference,
+            n_real=int(real.sum()),
+            n_bogus=int((~real).sum()),
+            n_fields=len(np.unique(fields)),
+            reasons=(),
+        ),
+        settings,
     )
-    return _with_reasons(comparison, settings)
 
 
 def _with_reasons(found: Comparison, settings: PromotionSettings) -> Comparison:
@@ -152,7 +162,7 @@ def _with_reasons(found: Comparison, settings: PromotionSettings) -> Comparison:
             f"AUCPR {found.challenger_auc_pr:.4f} against {found.champion_auc_pr:.4f}: the lower "
             f"bound of the gain is {low}, it must exceed {settings.delta:g}"
         )
-    if not found.false_negative_excess.value <= 0:
+    if found.challenger_false_negative_rate > found.champion_false_negative_rate:
         reasons.append(
             f"at the champion's false-positive rate {found.champion_false_positive_rate:.4f} it "
             f"loses {found.challenger_false_negative_rate:.4f} of real sources, the champion "
@@ -167,40 +177,37 @@ def _with_reasons(found: Comparison, settings: PromotionSettings) -> Comparison:
 
 
 @dataclass(frozen=True)
-class _Figures:
-    old_auc: float
-    new_auc: float
+class _WorkingPoint:
     false_positive_rate: float
     old_lost: float
     new_lost: float
     threshold: float
 
     @property
-    def gain(self) -> float:
-        return self.new_auc - self.old_auc
-
-    @property
     def excess(self) -> float:
         return self.new_lost - self.old_lost
 
 
-def _figures(
-    old: Scored, new: Scored, real: Flags, count: Floats, settings: PromotionSettings
-) -> _Figures:
-    """Return the figures of samples that each count `count` times; both classes are among them."""
-    n_real, n_bogus = count[real].sum(), count[~real].sum()
-    prior = settings.prior_real
-    weight = count * np.where(real, prior / n_real, (1 - prior) / n_bogus)
-    false_positive_rate = rate(old.is_accepted, ~real, weight)
-    threshold = threshold_of(new.probability[~real], count[~real], rate_max=false_positive_rate)
-    return _Figures(
-        average_precision(old.probability, real, weight),
-        average_precision(new.probability, real, weight),
+def _working_point(both: Floats, real: Flags, count: Floats) -> _WorkingPoint:
+    """Return what is lost at the champion's false-positive rate; samples count `count` times.
+
+    both: (2, n), the challenger's probability and whether the champion accepts (0 or 1).
+    """
+    probability, accepted = both[0], both[1] > 0
+    false_positive_rate = rate(accepted, ~real, count)
+    threshold = threshold_of(probability[~real], count[~real], rate_max=false_positive_rate)
+    return _WorkingPoint(
         false_positive_rate,
-        rate(~old.is_accepted, real, weight),
-        rate(new.probability < threshold, real, weight),
+        rate(~accepted, real, count),
+        rate(probability < threshold, real, count),
         threshold,
     )
+
+
+def _excess(both: Floats, real: Flags, count: Floats) -> float:
+    if not (count[real].sum() > 0 and count[~real].sum() > 0):
+        return float("nan")
+    return _working_point(both, real, count).excess
 
 
 def threshold_of(bogus: Floats, count: Floats, *, rate_max: float) -> float:
@@ -214,27 +221,3 @@ def threshold_of(bogus: Floats, count: Floats, *, rate_max: float) -> float:
     if n_allowed == len(levels):
         return 0.0
     return float(np.nextafter(levels[n_allowed], np.inf))
-
-
-def _bootstrap(
-    old: Scored, new: Scored, real: Flags, fields: NDArray[np.int64], settings: PromotionSettings
-) -> Floats:
-    """Return (n, 2) draws of gain and false-negative excess; a draw without a class is left out."""
-    rng = np.random.default_rng(settings.seed)
-    names, index = np.unique(fields, return_inverse=True)
-    draws = []
-    for _ in range(settings.n_bootstrap):
-        drawn = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-        count = drawn[index].astype(float)
-        if count[real].sum() > 0 and count[~real].sum() > 0:
-            found = _figures(old, new, real, count, settings)
-            draws.append((found.gain, found.excess))
-    return np.array(draws).reshape(-1, 2)
-
-
-def _interval(value: float, draws: Floats, settings: PromotionSettings) -> Interval:
-    if len(draws) == 0:
-        return Interval(value, None, None)
-    tail = 50 * (1 - settings.confidence)
-    low, high = np.percentile(draws, (tail, 100 - tail))
-    return Interval(value, float(low), float(high))
