@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import html
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,10 +12,16 @@ import dagster as dg
 
 from astrid_resources.products import PartitionProducts
 
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~])")
+
 
 def picture(png: bytes, *, title: str) -> str:
-    """Return `png` as Markdown that the UI shows without any file beside it."""
-    return f"**{title}**\n\n![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"
+    """Return `png` as Markdown that the UI shows without any file beside it.
+
+    title: any text; it is shown as it is, and never read as Markdown or HTML.
+    """
+    text = html.escape(_MARKDOWN.sub(r"\\\1", title))
+    return f"**{text}**\n\n![{text}](data:image/png;base64,{base64.b64encode(png).decode()})"
 
 
 def pictures(named: Mapping[str, bytes], *, name: str = "previews") -> dict[str, dg.MetadataValue]:
