@@ -79,7 +79,9 @@ def augment(
     n, size = cutouts.shape[:2]
     both = np.concatenate([np.sinh(cutouts), masks[..., None]], axis=3)
     out = np.empty_like(both)
-    for i, turn in enumerate(rng.integers(8 if settings.turns else 1, size=n)):
+    turns = rng.integers(8 if settings.turns else 1, size=n)
+    for i in range(n):
+        turn = int(turns[i])
         stamp = np.rot90(both[i], turn % 4)
         out[i] = stamp[:, ::-1] if turn >= 4 else stamp
     if settings.shift_pix or settings.seeing or settings.registration_pix:
@@ -89,8 +91,8 @@ def augment(
         _add_noise(images, rng, settings)
     if settings.gain:
         images *= np.exp(rng.normal(0, settings.gain, n)).astype(np.float32)[:, None, None, None]
-    for i in np.flatnonzero(rng.random(n) < settings.edge_share):
-        out[i, : int(rng.integers(1, size // 2 - 4))] = 0
+    for row in np.flatnonzero(rng.random(n) < settings.edge_share):
+        out[row, : int(rng.integers(1, size // 2 - 4))] = 0
     return np.arcsinh(images).astype(np.float32), np.clip(out[..., 3], 0, 1).astype(np.float32)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ _REFERENCE = ("18a", "18b", "18c", "18d", "18e")
 _TRANSIENT_XY, _TRANSIENT_PIX = (128.9, 127.7), 3.0
 _DIPOLE_XY, _DIPOLE_PIX = (57.0, 181.0), 15.0
 _READ_NOISE_E = 7.0
+_SNR_EDGES = (4.0, 5.0, 6.0, 7.0, 8.0, 12.0, 20.0, 40.0)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def evaluate_on_decam(
     injected: of sources put into the frames, by S/N: what the rules leave and what is accepted.
     """
     transient, dipole_accepted, others = {}, 0, 0
-    passed: dict[tuple[float, float], list[int]] = {}
+    injected: list[tuple[float, bool, bool]] = []
     for index, (name, science) in enumerate(frames.science.items()):
         subtraction = frames.subtraction[name]
         found = [c for c in find_candidates(subtraction, science) if not c.is_negative]
@@ -89,10 +91,10 @@ def evaluate_on_decam(
         others += int((taken & ~at & ~star).sum())
         for repeat in range(n_repeats):
             rng = np.random.default_rng([seed, index, repeat])
-            for row in recover(science, subtraction, champion=champion, rng=rng).bins:
-                counts = passed.setdefault((row.snr_low, row.snr_high), [0, 0, 0])
-                for k, n in enumerate((row.n_injected, row.n_passed, row.n_accepted)):
-                    counts[k] += n
+            tried = recover(science, subtraction, champion=champion, rng=rng)
+            injected += zip(tried.sources.snr, tried.is_passed, tried.is_accepted, strict=True)
+    snr, passed, accepted = (np.array(column) for column in zip(*injected, strict=True))
+    bins = [(low, high, (snr >= low) & (snr < high)) for low, high in pairwise(_SNR_EDGES)]
     return {
         "n_frames": len(transient),
         "n_transient_accepted": sum(p >= champion.threshold for p in transient.values()),
@@ -100,7 +102,13 @@ def evaluate_on_decam(
         "n_dipole_accepted": dipole_accepted,
         "n_others_accepted": others,
         "injected": [
-            {"low": low, "high": high, "n_injected": n, "n_passed": m, "n_accepted": k}
-            for (low, high), (n, m, k) in sorted(passed.items())
+            {
+                "low": low,
+                "high": high,
+                "n_injected": int(inside.sum()),
+                "n_passed": int((inside & passed).sum()),
+                "n_accepted": int((inside & accepted).sum()),
+            }
+            for low, high, inside in bins
         ],
     }

@@ -139,7 +139,7 @@ def log_loss(probability: Array, is_real: NDArray[np.bool_], weight: Array) -> f
 
 def reliability(
     probability: Array, is_real: NDArray[np.bool_], weight: Array, *, edges: tuple[float, ...]
-) -> list[dict[str, float]]:
+) -> list[dict[str, Any]]:
     """Return, per bin of probability that holds samples: mean probability, share real, counts."""
     index = np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, len(edges) - 2)
     rows = []
@@ -293,11 +293,12 @@ def _reliability_figures(
     At a prior of 1/31 a middle bin holds a bogus or two for each thirty real ones, so that its
     error is mostly sampling; at equal classes the same logits are held against far more of them.
     """
-    real, out = sample.is_real, {}
+    real = sample.is_real
+    out: dict[str, Any] = {}
     for name, prior in (("", settings.prior_real), ("_at_equal_classes", 0.5)):
         p = at_prior(probability, declared=settings.prior_real, prior_real=prior)
         weight, edges = prior_weights(real, prior), settings.reliability_edges
-        rows = reliability(p, real, weight, edges=edges)
+        rows: list[dict[str, Any]] = reliability(p, real, weight, edges=edges)
         for row in rows:
             inside = (p >= row["low"]) & ((p < row["high"]) | (row["high"] >= 1))
 

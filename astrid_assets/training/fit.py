@@ -192,8 +192,8 @@ def _fit_member(
             taken.append(network.get_weights(model))
     if not taken:
         return network.get_weights(model), losses
-    mean = [np.mean(parts, axis=0, dtype=np.float64) for parts in zip(*taken, strict=True)]
-    return [part.astype(np.float32) for part in mean], losses
+    stacks = [np.stack(parts) for parts in zip(*taken, strict=True)]
+    return [np.mean(s, axis=0, dtype=np.float64).astype(np.float32) for s in stacks], losses
 
 
 _reports: Any = None

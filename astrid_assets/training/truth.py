@@ -79,7 +79,8 @@ class InjectedTruth:
 
 
 def _log_uniform(rng: np.random.Generator, limits: tuple[float, float], n: int) -> Floats:
-    return np.asarray(np.exp(rng.uniform(*np.log(limits), n)))
+    low, high = (float(np.log(limit)) for limit in limits)
+    return np.asarray(np.exp(rng.uniform(low, high, n)))
 
 
 def draw_truth(

@@ -107,7 +107,7 @@ def _linear(raw: RawExposure, fraction: Floats) -> tuple[RawExposure, Warp]:
         data = np.where(raw.bad, np.float32(np.nan), data)
     padded = np.pad(data, ((0, 1), (0, 1)), constant_values=np.nan)
     rows = (1 - g) * padded[:-1] + g * padded[1:]
-    new = (1 - f) * rows[:, :-1] + f * rows[:, 1:]
+    new = ((1 - f) * rows[:, :-1] + f * rows[:, 1:]).astype(np.float32)
     wcs = _moved(raw.wcs, -np.asarray(fraction))
     return _delivered(raw, new, wcs), Warp(raw.wcs, wcs, np.eye(2))
 
