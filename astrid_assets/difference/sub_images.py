@@ -18,6 +18,8 @@ FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 _MAX_SAMPLES = 200_000
 _MAPS = MAPS[:6]
+_CHANGE_GRID = 5
+_SHORTEST_PIX = 128
 
 
 @dataclass(frozen=True)
@@ -62,19 +64,24 @@ def subtract_maps(
     astrometric_noise_pix: tuple[float, float],
     psf_error: float,
     sub_image_pix: int,
+    sub_image_change: float,
     unusable_science: BoolArray,
     unusable_reference: BoolArray,
 ) -> Maps:
     """Subtract `aligned` from `science` (same grid) and return every map.
 
     scheme_at: the scheme at pixel (x, y). order: of its variation over the field, 0 for none.
+    sub_image_pix, sub_image_change: greatest edge of a sub-image, and greatest change of a kernel
+    between its centre and its corner.
     """
     sigma = sky_sigma(science, unusable_science), sky_sigma(aligned, unusable_reference)
     varies = order > 0
     ny, nx = science.shape
     middle = (nx - 1) / 2, (ny - 1) / 2
     halo = halo_pix(scheme_at(*middle))
-    longest = sub_image_pix if varies else None
+    longest = None
+    if varies:
+        longest = _longest(scheme_at, science.shape, sub_image_pix, sub_image_change)
     rows, columns = (cut_axis(length, halo, longest=longest) for length in science.shape)
     kernels_at: dict[tuple[float, float], Kernels] = {}
 
@@ -123,6 +130,31 @@ def subtract_maps(
         sky_sigma_reference=sigma[1],
         n_sub_images=len(kernels_at) if varies else 1,
     )
+
+
+def _longest(
+    scheme_at: Callable[[float, float], Scheme],
+    shape: tuple[int, int],
+    sub_image_pix: int,
+    sub_image_change: float,
+) -> int:
+    """Return the edge of a sub-image, within which no kernel changes by more than it may.
+
+    The change per pixel is the fastest between the nodes of a grid over the field.
+    """
+    axes = [np.linspace(0, n - 1, _CHANGE_GRID) for n in reversed(shape)]
+    schemes = [[scheme_at(float(x), float(y)) for x in axes[0]] for y in axes[1]]
+    fastest = 0.0
+    for name in ("psf", "science", "reference"):
+        stamps = np.array([[getattr(one, name) for one in row] for row in schemes], float)
+        norm = np.sqrt(np.sum(stamps**2, axis=(2, 3)).min())
+        fastest_of = 0.0
+        for axis, places in zip((1, 0), axes, strict=True):
+            change = np.sqrt(np.sum(np.diff(stamps, axis=axis) ** 2, axis=(2, 3)))
+            fastest_of += float(change.max() / norm / max(places[1] - places[0], 1e-9))
+        fastest = max(fastest, fastest_of)
+    wanted = 2 * sub_image_change / max(fastest, 1e-12)
+    return int(np.clip(wanted, min(_SHORTEST_PIX, sub_image_pix), sub_image_pix))
 
 
 def _psf_model(

@@ -55,7 +55,9 @@ class SubtractionSettings:
 
     algorithm: what subtracts. compare_with: a second one that runs beside it, for the disagreement
     of the two (it doubles the work).
-    sub_image_pix: edge of a sub-image where a PSF varies (a constant PSF needs one sub-image).
+    sub_image_pix: greatest edge of a sub-image where a PSF varies (a constant one needs no cut).
+    sub_image_change: a sub-image is cut smaller where a kernel would change by more from its
+    centre to its corner: norm of the change over that of the kernel.
     psf_error_min: least fractional PSF-model error in V(S); the stars' misfit may raise it.
     coverage_fraction_min: least covered share of the science image to do any work at all.
     n_independent_for_scaling: blank-sky elements needed to scale the noise of resampled frames.
@@ -64,6 +66,7 @@ class SubtractionSettings:
     algorithm: Algorithm = "zogy"
     compare_with: Algorithm | None = None
     sub_image_pix: int = 512
+    sub_image_change: float = 0.05
     psf_error_min: float = 0.005
     coverage_fraction_min: float = 0.02
     n_independent_for_scaling: int = 200
@@ -157,6 +160,7 @@ def _subtracted(
         astrometric_noise_pix=(match.astrometric_noise_x_pix, match.astrometric_noise_y_pix),
         psf_error=psf_error,
         sub_image_pix=settings.sub_image_pix,
+        sub_image_change=settings.sub_image_change,
         unusable_science=masks.science,
         unusable_reference=masks.reference,
     )
