@@ -91,6 +91,18 @@ class Rejection:
 
 
 @dataclass(frozen=True)
+class Completeness:
+    """What share of injected sources is found and accepted, pooled over a tile's nights.
+
+    picture: PNG bytes. text: the figures in a sentence.
+    """
+
+    title: str
+    text: str
+    picture: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything on the page. numbers: (label, value) of the summary strip.
 
@@ -108,6 +120,7 @@ class Report:
     exposure_columns: tuple[tuple[str, str], ...]
     exposures: tuple[ExposureLine, ...]
     rejections: tuple[Rejection, ...]
+    completeness: tuple[Completeness, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -16,7 +16,7 @@ from astrid_assets.catalog.figures import light_curve_png
 from astrid_assets.catalog.lightcurve import LightCurvePoint
 from astrid_assets.catalog.listing import TransientEntry, entries
 from astrid_assets.catalog.points import stored_points
-from astrid_assets.catalog.report import Epoch, Report, TransientSection
+from astrid_assets.catalog.report import Completeness, Epoch, Report, TransientSection
 from astrid_assets.catalog.report_exposures import (
     EXPOSURE_COLUMNS,
     exposure_line,
@@ -25,6 +25,8 @@ from astrid_assets.catalog.report_exposures import (
 )
 from astrid_assets.catalog.status import Status, status
 from astrid_assets.catalog.why import exposure_label
+from astrid_assets.detections.pooled import pooled_completeness
+from astrid_assets.detections.recovery_figures import pooled_png
 from astrid_resources.database import (
     Database,
     Detection,
@@ -37,12 +39,13 @@ from astrid_resources.objects import ObjectStore
 
 @dataclass(frozen=True)
 class ReportSettings:
-    """How much the page shows: transients with pictures, epochs each, examples of a rule."""
+    """How much the page shows: transients with pictures, epochs each, examples of a rule, plots."""
 
     max_transients: int = 40
     max_epochs: int = 12
     max_examples: int = 3
     max_exposures: int = 500
+    max_completeness: int = 4
 
 
 def collect_report(
@@ -60,6 +63,7 @@ def collect_report(
     with a light-curve point among these exposures.
     """
     counts = status(database)
+    completeness = _completeness(database, tile, settings)
     with database.read() as session:
         exposures = _observations(session, nights, tile)
         ids = {row.id for row in exposures}
@@ -104,6 +108,7 @@ def collect_report(
             exposure_columns=EXPOSURE_COLUMNS,
             exposures=tuple(lines),
             rejections=rejections(session, everything, max_examples=settings.max_examples),
+            completeness=completeness,
             notes=_notes(counts, n_confirmed + n_single - len(shown)),
         )
 
@@ -117,6 +122,21 @@ def _observations(
     if tile is not None:
         query = query.where(Observation.tile == tile)
     return list(session.scalars(query.order_by(Observation.mjd_mid, Observation.id)))
+
+
+def _completeness(
+    database: Database, tile: str | None, settings: ReportSettings
+) -> tuple[Completeness, ...]:
+    """Return the completeness of each tile and filter over all its nights."""
+    found = pooled_completeness(database, tile=tile)[: settings.max_completeness]
+    return tuple(
+        Completeness(
+            title=one.title,
+            text=one.text,
+            picture=pooled_png(one.bins, title=one.title, n_exposures=one.n_exposures),
+        )
+        for one in found
+    )
 
 
 def _scope(exposures: Sequence[Observation], tile: str | None) -> str:

@@ -209,13 +209,9 @@ def _pooled(database: Database, products: PartitionProducts) -> dict[str, dg.Met
     found = pooled_completeness(database, tile=products.tile, made=products.products)
     if not found:
         return {}
-    titles = [
-        f"tile {one.tile}, {one.filter_band}: {one.n_exposures} exposures of {one.n_nights} nights"
-        for one in found
-    ]
     plots = {
-        title: pooled_png(one.bins, title=title, n_exposures=one.n_exposures)
-        for title, one in zip(titles, found, strict=True)
+        one.title: pooled_png(one.bins, title=one.title, n_exposures=one.n_exposures)
+        for one in found
     }
     rows = [
         row

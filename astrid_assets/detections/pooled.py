@@ -50,6 +50,28 @@ class PooledCompleteness:
         return None
 
     @property
+    def title(self) -> str:
+        """What was pooled."""
+        exposures = "exposure" if self.n_exposures == 1 else "exposures"
+        nights = "night" if self.n_nights == 1 else "nights"
+        return (
+            f"tile {self.tile}, filter {self.filter_band}: {self.n_exposures} {exposures} of "
+            f"{self.n_nights} {nights}"
+        )
+
+    @property
+    def text(self) -> str:
+        """The figures in a sentence."""
+        one = self.judged
+        low, high = one.completeness_interval
+        return (
+            f"Of {one.n_injected} sources injected at S/N {one.low:g} to {one.high:g}, "
+            f"{one.n_found} were found where this finder finds {one.n_expected:.0f} in Gaussian "
+            f"noise, and {one.n_accepted} accepted: {one.n_accepted / one.n_injected:.0%} "
+            f"({low:.0%} to {high:.0%} at 95 %)."
+        )
+
+    @property
     def line(self) -> dict[str, Any]:
         """What a person reads first."""
         low, high = self.judged.completeness_interval

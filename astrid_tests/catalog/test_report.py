@@ -14,6 +14,7 @@ from astrid_assets.catalog.report_content import ReportSettings, collect_report
 from astrid_assets.catalog.update import update_catalog
 from astrid_tests.catalog.test_association import offset
 from astrid_tests.catalog.world import Seen, World
+from astrid_tests.detections.test_completeness import metrics as recovery_metrics
 
 NIGHT = date(2018, 8, 3)
 CENTRE = (318.108, -66.0157)
@@ -108,6 +109,18 @@ def test_synthetic_and_calibrated_data_are_said_to_be_so(world) -> None:
     assert "Nothing on this page is a real source" in made.text
     seen = Page(render_report(replace(report, n_synthetic=0)))
     assert "synthetic sky" not in seen.text
+
+
+def test_completeness_is_shown_as_a_plot_and_in_words(world) -> None:
+    fill(world)
+    assert "How complete" not in render_report(collect_report(world.database, world.store))
+    identity = world.observations["e0"]
+    world.add("injection_recovery", NIGHT, "t", identity, metrics=recovery_metrics(74))
+    page = Page(render_report(collect_report(world.database, world.store)))
+    assert "74 were found where this finder finds 70 in Gaussian noise" in page.text
+    (plot,) = [image for image in page.images if image.get("class") == "completeness"]
+    assert plot["src"].startswith("data:image/png;base64,")
+    assert "74 were found" in plot["alt"]
 
 
 def test_an_empty_catalog_has_a_page(world) -> None:

@@ -99,6 +99,8 @@ def test_a_tile_is_pooled_over_its_nights_without_what_failed(tmp_path: Path) ->
     assert (found.n_exposures, found.n_nights, found.judged.n_injected) == (2, 2, 200)
     assert found.found_excess == pytest.approx((68 + 74 - 140) / 200)
     assert found.found_excess_error == pytest.approx(30**0.5 / 200)
+    assert found.title == "tile t, filter i: 2 exposures of 2 nights"
+    assert "Of 200 sources injected at S/N 4 to 8, 142 were found" in found.text
     assert found.half(Axis.MAGNITUDE_AB) is None
     assert found.half(Axis.MAGNITUDE_INSTRUMENTAL) == pytest.approx(-9.0, abs=0.01)
     assert pooled_completeness(world.database, tile="other") == ()
