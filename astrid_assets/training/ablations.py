@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from astrid_assets.training import augment, network
 from astrid_assets.training.baselines import compared
 from astrid_assets.training.build import ChampionSettings, sample_of
-from astrid_assets.training.dataset import DatasetSettings, make_dataset
+from astrid_assets.training.dataset import make_dataset
+from astrid_assets.training.field_samples import DatasetSettings
 from astrid_assets.training.fit import fit
 from astrid_assets.training.samples import TrainingSet, fold, load_training_set, save_training_set
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from astrid_assets.detections.champion_files import Champion
 from astrid_assets.training import network
 from astrid_assets.training.baselines import baseline_figures
-from astrid_assets.training.dataset import DatasetSettings, n_sources, summary
+from astrid_assets.training.dataset import n_sources, summary
 from astrid_assets.training.drift_reference import drift_reference
 from astrid_assets.training.evaluate import (
     EvaluationSettings,
@@ -28,6 +28,7 @@ from astrid_assets.training.evaluate import (
     threshold_at,
 )
 from astrid_assets.training.export import write_champion
+from astrid_assets.training.field_samples import DatasetSettings
 from astrid_assets.training.fit import FitSettings, Fitted, TooFewSamplesError, fit
 from astrid_assets.training.groups import group_figures
 from astrid_assets.training.pictures import worst_png

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from astrid_assets.detections.cutouts import CutoutSettings
 from astrid_assets.training.artefacts import Artefact
-from astrid_assets.training.fields import Scene
+from astrid_assets.training.pairs import Scene
 from astrid_assets.training.truth import InjectedTruth
 
 Floats = NDArray[np.float64]

@@ -19,7 +19,8 @@ import numpy as np
 from astrid_assets.detections.scoring import Champion, score
 from astrid_assets.training.artefacts import ArtefactSettings
 from astrid_assets.training.build import working_snr
-from astrid_assets.training.dataset import DatasetSettings, FieldResult, make_field, results
+from astrid_assets.training.dataset import FieldResult, make_field, results
+from astrid_assets.training.field_samples import DatasetSettings
 from astrid_assets.training.fields import FieldSettings
 from astrid_assets.training.groups import Grouping
 from astrid_assets.training.truth import SourceSettings

@@ -11,14 +11,16 @@ import pytest
 from astrid_assets.calibration.calibrate import calibrate
 from astrid_assets.detections.scoring import load_champion, score
 from astrid_assets.training.build import ChampionSettings, build_champion
-from astrid_assets.training.dataset import DatasetSettings, make_dataset, make_field, summary
+from astrid_assets.training.dataset import make_dataset, make_field, summary
 from astrid_assets.training.degrade import broadened, misregistered, with_cosmic_rays
 from astrid_assets.training.evaluate import EvaluationSettings
 from astrid_assets.training.export import with_figures
 from astrid_assets.training.features import FEATURES
-from astrid_assets.training.fields import FieldSettings, RawPair, make_raw_pair
+from astrid_assets.training.field_samples import DatasetSettings
+from astrid_assets.training.fields import FieldSettings
 from astrid_assets.training.fit import TooFewSamplesError
 from astrid_assets.training.labels import BOGUS_KINDS, REAL_KINDS
+from astrid_assets.training.pairs import RawPair, make_raw_pair
 from astrid_assets.training.truth import SourceSettings
 from astrid_assets.training.warped import WarpSettings
 from astrid_resources.images import Image, MaskPlane, has_any

@@ -9,8 +9,8 @@ import pytest
 
 from astrid_assets.training import search as searching
 from astrid_assets.training.baselines import BASELINES, compared
-from astrid_assets.training.dataset import DatasetSettings
 from astrid_assets.training.evaluate import EvaluationSettings, Sample, area_under_roc
+from astrid_assets.training.field_samples import DatasetSettings
 from astrid_assets.training.fields import FieldSettings
 from astrid_assets.training.groups import Grouping
 from astrid_assets.training.pictures import kinds_png, worst_png

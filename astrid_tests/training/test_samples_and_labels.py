@@ -10,7 +10,7 @@ import pytest
 
 from astrid_assets.detections.cutouts import CutoutSettings
 from astrid_assets.training.artefacts import Artefact, ArtefactSettings
-from astrid_assets.training.fields import FieldSettings, Scene, make_night, make_raw_pair
+from astrid_assets.training.fields import FieldSettings, make_night
 from astrid_assets.training.labels import (
     BOGUS_KINDS,
     LabelSettings,
@@ -19,6 +19,7 @@ from astrid_assets.training.labels import (
     label_candidates,
     truth_masks,
 )
+from astrid_assets.training.pairs import Scene, make_raw_pair
 from astrid_assets.training.samples import (
     FOLDS,
     concatenate,
