@@ -339,11 +339,11 @@ def test_shipped_surveys_load_and_own_ones_replace_them(tmp_path: Path) -> None:
             "longitude_east_deg",
         ),
         (
-            "name = 'x'\ndescription = ''\ntiles = {field_size_deg = 1}\n[difference]\nalgorithm = 'hotpants'",
+            "name='x'\ndescription=''\ntiles={field_size_deg=1}\n[difference]\nalgorithm='hotpants'",
             "difference.algorithm",
         ),
         (
-            "name = 'x'\ndescription = ''\ntiles = {field_size_deg = 1}\n[difference]\ncompare_with = 'zogy'",
+            "name='x'\ndescription=''\ntiles={field_size_deg=1}\n[difference]\ncompare_with='zogy'",
             "compared with itself",
         ),
         ("name = ", "cannot be used"),
