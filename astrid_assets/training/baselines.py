@@ -8,18 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from astrid_assets.training.evaluate import (
-    EvaluationSettings,
-    Sample,
+from astrid_assets.training.curves import (
     at_class_weights,
     average_precision,
-    calibrate,
     false_positives_at,
     log_loss,
     paired_gain,
     prior_weights,
-    probabilities,
 )
+from astrid_assets.training.evaluate import EvaluationSettings, Sample, calibrate, probabilities
 from astrid_assets.training.samples import TrainingSet
 
 Floats = NDArray[np.float64]

@@ -2,39 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from astrid_assets.training import card_text as md
+from astrid_assets.training.card_sections import SECTIONS
+from astrid_assets.training.card_text import Record
 
 CARD_FILE = "MODEL_CARD.md"
-Record = Mapping[str, Any]
-
-
-def _share(value: float | None) -> str:
-    return "—" if value is None else f"{100 * value:.2f} %"
-
-
-def _number(value: float | None, digits: int = 4) -> str:
-    return "—" if value is None else f"{value:.{digits}f}"
-
-
-def _interval(figure: Record, text: Any = _number) -> str:
-    return f"{text(figure['value'])} ({text(figure['low'])} to {text(figure['high'])})"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows] + [""]
-
-
-def _edge(value: float | None) -> str:
-    return "∞" if value is None or abs(value) > 1e8 else f"{value:g}"
-
-
-def _share_row(name: str, row: Record) -> tuple[str, str, str, str]:
-    interval = "—"
-    if row.get("low_95") is not None:
-        interval = f"{_share(row['low_95'])} to {_share(row['high_95'])}"
-    return name, str(row["n"]), _share(row["share_accepted"]), interval
 
 
 def model_card(record: Record) -> str:
@@ -53,7 +25,7 @@ def model_card(record: Record) -> str:
         lines += _trained_on(record)
     if "auc_pr" in figures:
         lines += _test_figures(record)
-    for key, section in _SECTIONS.items():
+    for key, section in SECTIONS.items():
         if figures.get(key):
             lines += section(figures[key])
     lines += [
@@ -87,7 +59,7 @@ def _trained_on(record: Record) -> list[str]:
             "peaks of the same images, before any rule; split by night and with it by field."
         ),
         "",
-        *_table(("fold", "fields", "nights", "real", "bogus"), rows),
+        *md.table(("fold", "fields", "nights", "real", "bogus"), rows),
         f"Samples by kind: {listed}.",
         "",
         (
@@ -103,19 +75,21 @@ def _test_figures(record: Record) -> list[str]:
     rows = [
         ("test set", (f"{figures['n_real']} real ({figures.get('n_sources', '—')} sources), "
          f"{figures['n_bogus']} bogus, {figures['n_fields']} fields")),
-        (f"AUCPR at real : bogus = 1 : {1 / prior - 1:.0f}, S/N ≥ 5", _interval(figures["auc_pr"])),
+        (f"AUCPR at real : bogus = 1 : {1 / prior - 1:.0f}, S/N ≥ 5",
+         md.interval(figures["auc_pr"])),
         ("false positives where 1 % of S/N ≥ 6 is lost",
-         _interval(figures["false_positive_rate_at_1pct_fnr"], _share)),
-        ("at the threshold: false positives", _interval(figures["false_positive_rate"], _share)),
+         md.interval(figures["false_positive_rate_at_1pct_fnr"], md.share)),
+        ("at the threshold: false positives",
+         md.interval(figures["false_positive_rate"], md.share)),
         ("at the threshold: lost of S/N ≥ 6",
-         _interval(figures["false_negative_rate_snr_min"], _share)),
+         md.interval(figures["false_negative_rate_snr_min"], md.share)),
         ("largest reliability error in 0.1–0.9, declared prior",
-         _number(figures["largest_reliability_error"], 3)),
+         md.number(figures["largest_reliability_error"], 3)),
         ("the same at equal classes",
-         _number(figures.get("largest_reliability_error_at_equal_classes"), 3)),
-        ("log-loss", _number(figures["log_loss"])),
+         md.number(figures.get("largest_reliability_error_at_equal_classes"), 3)),
+        ("log-loss", md.number(figures["log_loss"])),
         ("trails called trails; points called trails",
-         f"{_share(figures['trailed_found'])}; {_share(figures['trailed_false'])}"),
+         f"{md.share(figures['trailed_found'])}; {md.share(figures['trailed_false'])}"),
     ]  # fmt: skip
     out = [
         "## On fields and nights it never saw",
@@ -125,7 +99,7 @@ def _test_figures(record: Record) -> list[str]:
             f"at least {record['threshold']:.4f}. Intervals are 95 %, clustered by field."
         ),
         "",
-        *_table(("figure", "value"), rows),
+        *md.table(("figure", "value"), rows),
     ]
     for key, title in (
         ("by_snr", "Accepted real, by S/N"),
@@ -136,16 +110,16 @@ def _test_figures(record: Record) -> list[str]:
     ):
         if key in figures:
             named = [
-                _share_row(f"{_edge(row['low'])} to {_edge(row['high'])}", row)
+                md.share_row(f"{md.edge(row['low'])} to {md.edge(row['high'])}", row)
                 for row in figures[key]
             ]
-            out += [f"### {title}", "", *_table(("bin", "n", "accepted", "95 %"), named)]
+            out += [f"### {title}", "", *md.table(("bin", "n", "accepted", "95 %"), named)]
     for name, rows_by_kind in figures.get("confusion", {}).items():
-        named = [_share_row(kind, row) for kind, row in rows_by_kind.items()]
+        named = [md.share_row(kind, row) for kind, row in rows_by_kind.items()]
         out += [
             f"### Accepted {name}, by kind",
             "",
-            *_table(("kind", "n", "accepted", "95 %"), named),
+            *md.table(("kind", "n", "accepted", "95 %"), named),
         ]
     for key, title in (
         ("reliability", "at the declared prior"),
@@ -154,130 +128,13 @@ def _test_figures(record: Record) -> list[str]:
         if key in figures:
             bins = [
                 (
-                    f"{row['low']:g}–{row['high']:g}", _number(row["mean_probability"], 3),
-                    _number(row["share_real"], 3),
-                    f"{_number(row.get('error_low'), 3)} to {_number(row.get('error_high'), 3)}",
+                    f"{row['low']:g}–{row['high']:g}", md.number(row["mean_probability"], 3),
+                    md.number(row["share_real"], 3),
+                    " to ".join(md.number(row.get(f"error_{end}"), 3) for end in ("low", "high")),
                     str(row["n_real"]), str(row["n_bogus"]),
                 )
                 for row in figures[key]
             ]  # fmt: skip
             head = ("bin", "probability", "share real", "error, 95 %", "real", "bogus")
-            out += [f"### Reliability {title}", "", *_table(head, bins)]
+            out += [f"### Reliability {title}", "", *md.table(head, bins)]
     return out
-
-
-def _models(table: Record) -> list[str]:
-    rows = [
-        (
-            name.replace("_", " "), _number(row["auc_pr"]),
-            _share(row["false_positive_rate_at_1pct_fnr"]), _number(row["log_loss"]),
-            _interval(row["auc_pr_gain"]) if "auc_pr_gain" in row else "—",
-        )
-        for name, row in table.items()
-    ]  # fmt: skip
-    head = ("model", "AUCPR", "false positives at 1 % lost", "log-loss", "gain of the network")
-    return ["## Beside classifiers on the measured features", "", *_table(head, rows)]
-
-
-def _ablations(table: Record) -> list[str]:
-    rows = [
-        (
-            name.replace("_", " "), _number(row["auc_pr"]),
-            _share(row["false_positive_rate_at_1pct_fnr"]), _number(row["log_loss"]),
-            _interval(row["auc_pr_gain"]) if "auc_pr_gain" in row else "—",
-        )
-        for name, row in table["models"].items()
-    ]  # fmt: skip
-    head = ("one member", "AUCPR", "false positives at 1 % lost", "log-loss", "gain of the whole")
-    return [
-        "## What each part is worth",
-        "",
-        f"One member, {table['n_steps']} steps, {table['n_fields']} fields.",
-        "",
-        *_table(head, rows),
-    ]
-
-
-def _search(found: Record) -> list[str]:
-    rows = [
-        (
-            f"{_edge(row['low'])} to {_edge(row['high'])}", str(row["n_found"]),
-            _share(row["lost_to_rules"]), str(row["n_after_rules"]), _share(row["lost_to_model"]),
-            f"{_share(row['lost_to_model_low_95'])} to {_share(row['lost_to_model_high_95'])}",
-        )
-        for row in found["loss"]
-    ]  # fmt: skip
-    kinds = ", ".join(f"{kind} {n}" for kind, n in found["false_positives_by_kind"].items())
-    head = ("S/N", "found", "lost to the rules", "left to the model", "lost to it", "95 %")
-    return [
-        "## Searched as a survey is",
-        "",
-        (
-            f"{found['mpix']:.0f} Mpix of {found['n_fields']} synthetic fields: the rules leave "
-            f"{found['after_rules_per_mpix']:.2f} false candidates per Mpix, the model accepts "
-            f"{found['n_false_positives']} in all, {found['false_positives_per_mpix']:.3f} "
-            f"({found['false_positives_per_mpix_low_95']:.3f} to "
-            f"{found['false_positives_per_mpix_high_95']:.3f}) per Mpix: {kinds or 'none'}."
-        ),
-        "",
-        *_table(head, rows),
-    ]
-
-
-def _ztf(found: Record) -> list[str]:
-    at = found["at_own_threshold"]
-    rows = [
-        ("area under ROC, ours", _interval(found["auc_ours"], lambda v: _number(v, 3))),
-        ("area under ROC, ZTF's `rb`", _interval(found["auc_rb"], lambda v: _number(v, 3))),
-        ("asteroids accepted where 80 % of the bogus are rejected",
-         _share(found["asteroids_accepted_at_80pct_bogus_rejected"])),
-        ("at our threshold: asteroids, other real, bogus accepted",
-         ", ".join(_share(at[f"{k}_accepted"]) for k in ("asteroids", "real", "bogus"))),
-    ]  # fmt: skip
-    title = (
-        f"{found['n_real']} real, {found['n_bogus']} bogus by ZTF's `drb`, "
-        f"{found['n_asteroids']} known asteroids; positive differences."
-    )
-    return ["## Real ZTF alert cutouts", "", title, "", *_table(("figure", "value"), rows)]
-
-
-def _decam(found: Record) -> list[str]:
-    rows = [
-        (f"{_edge(row['low'])} to {_edge(row['high'])}",
-         *(str(row[key]) for key in ("n_injected", "n_passed", "n_accepted")))
-        for row in found["injected"]
-    ]  # fmt: skip
-    return [
-        "## Real DECam frames",
-        "",
-        (
-            f"The transient is accepted in {found['n_transient_accepted']} of {found['n_frames']} "
-            f"frames, the dipole in {found['n_dipole_accepted']}; other candidates accepted: "
-            f"{found['n_others_accepted']}. Sources put into these frames:"
-        ),
-        "",
-        *_table(("S/N", "put in", "left by the rules", "accepted"), rows),
-    ]
-
-
-def _speed(found: Record) -> list[str]:
-    return [
-        "## Speed",
-        "",
-        (
-            f"{found['cutouts_per_s']:.0f} cutouts per s (batch {found['batch']}, "
-            f"{found['threads']} threads); {found['cold_start_s']:.2f} s from a new process to the "
-            "first score."
-        ),
-        "",
-    ]
-
-
-_SECTIONS = {
-    "models": _models,
-    "ablations": _ablations,
-    "search": _search,
-    "ztf": _ztf,
-    "decam": _decam,
-    "speed": _speed,
-}

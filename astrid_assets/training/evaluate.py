@@ -1,11 +1,10 @@
-"""Figures of a classifier on a test set: curves, rates, reliability, intervals clustered by field.
+"""Figures of a classifier on a test set: curves, rates, reliability, each with its interval.
 
-Everything is a function of arrays; which samples are a test set is settled in `dataset.py`.
+Everything is a function of arrays; which samples are a test set is settled in `samples.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +13,38 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from astrid_assets.detections.scoring import at_prior, sigmoid
+from astrid_assets.training.curves import (
+    Array,
+    Statistic,
+    area_under_roc,
+    at_class_weights,
+    average_precision,
+    clustered_interval,
+    false_positives_at,
+    log_loss,
+    paired_gain,
+    plain,
+    prior_weights,
+    rate,
+    reliability,
+    threshold_at,
+)
 
-Array = NDArray[np.float64]
-Statistic = Callable[[Array, NDArray[np.bool_], Array], float]
+__all__ = [
+    "EvaluationSettings",
+    "Sample",
+    "area_under_roc",
+    "at_class_weights",
+    "average_precision",
+    "calibrate",
+    "clustered_interval",
+    "evaluate",
+    "paired_gain",
+    "prior_weights",
+    "probabilities",
+    "rate",
+    "threshold_at",
+]
 
 
 @dataclass(frozen=True)
@@ -59,19 +87,6 @@ class Sample:
     on_host: NDArray[np.bool_] = field(repr=False)
 
 
-def prior_weights(is_real: NDArray[np.bool_], prior_real: float) -> Array:
-    """Return weights of sum 1 that give the real ones the share `prior_real`.
-
-    Raises ValueError where one class is absent: no figure can be stated then.
-    """
-    n_real = int(is_real.sum())
-    if n_real == 0 or n_real == len(is_real):
-        raise ValueError(
-            f"an evaluation needs both classes, got {n_real} real of {len(is_real)} samples"
-        )
-    return np.where(is_real, prior_real / n_real, (1 - prior_real) / (len(is_real) - n_real))
-
-
 def calibrate(
     logits: Array, is_real: NDArray[np.bool_], *, prior_real: float
 ) -> tuple[float, float]:
@@ -90,148 +105,6 @@ def calibrate(
     start = np.array([0.0, np.log(prior_real / (1 - prior_real))])
     fitted = minimize(loss, start, method="Nelder-Mead").x
     return float(np.exp(-fitted[0])), float(fitted[1])
-
-
-def average_precision(score: Array, is_real: NDArray[np.bool_], weight: Array) -> float:
-    """Return the area under the precision-recall curve (step form), ties taken together."""
-    order = np.argsort(-score, kind="stable")
-    s, w, real = score[order], weight[order], is_real[order]
-    last = np.append(s[1:] != s[:-1], True)
-    true, everything = np.cumsum(w * real)[last], np.cumsum(w)[last]
-    if true[-1] == 0:
-        return float("nan")
-    precision, recall = true / np.where(everything > 0, everything, 1), true / true[-1]
-    return float(np.sum(np.diff(recall, prepend=0) * precision))
-
-
-def area_under_roc(score: Array, is_real: NDArray[np.bool_], weight: Array) -> float:
-    """Return the probability that a real one scores above a bogus one, ties counting half."""
-    order = np.argsort(score, kind="stable")
-    s, w, real = score[order], weight[order], is_real[order]
-    last = np.append(s[1:] != s[:-1], True)
-    true = np.diff(np.cumsum(w * real)[last], prepend=0)
-    false = np.diff(np.cumsum(w * ~real)[last], prepend=0)
-    if true.sum() == 0 or false.sum() == 0:
-        return float("nan")
-    below = np.cumsum(false) - false
-    return float(np.sum(true * (below + false / 2)) / (true.sum() * false.sum()))
-
-
-def threshold_at(score: Array, weight: Array, *, false_negative_rate: float) -> float:
-    """Return the largest threshold (accepted: score >= it) that loses at most a share of scores."""
-    order = np.argsort(score, kind="stable")
-    lost = np.cumsum(weight[order]) / weight.sum()
-    index = int(np.searchsorted(lost, false_negative_rate, side="right"))
-    return float(score[order][min(index, len(score) - 1)])
-
-
-def rate(selected: NDArray[np.bool_], of: NDArray[np.bool_], weight: Array) -> float:
-    """Return the weighted share of `of` that is `selected`; NaN where `of` is empty."""
-    total = float(weight[of].sum())
-    return float(weight[of & selected].sum() / total) if total > 0 else float("nan")
-
-
-def log_loss(probability: Array, is_real: NDArray[np.bool_], weight: Array) -> float:
-    """Return the weighted mean negative log likelihood, probabilities clipped at 1e-6."""
-    p = np.clip(np.where(is_real, probability, 1 - probability), 1e-6, 1)
-    return float(-np.sum(weight * np.log(p)) / weight.sum())
-
-
-def reliability(
-    probability: Array, is_real: NDArray[np.bool_], weight: Array, *, edges: tuple[float, ...]
-) -> list[dict[str, Any]]:
-    """Return, per bin of probability that holds samples: mean probability, share real, counts."""
-    index = np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, len(edges) - 2)
-    rows = []
-    for k in range(len(edges) - 1):
-        inside = index == k
-        total = float(weight[inside].sum())
-        if total > 0:
-            share = float(weight[inside & is_real].sum() / total)
-            rows.append({
-                "low": edges[k],
-                "high": edges[k + 1],
-                "mean_probability": float((weight * probability)[inside].sum() / total),
-                "share_real": share,
-                "n_real": int((inside & is_real).sum()),
-                "n_bogus": int((inside & ~is_real).sum()),
-            })  # fmt: skip
-    return rows
-
-
-def at_class_weights(statistic: Statistic, prior_real: float) -> Statistic:
-    """Return `statistic` with its weights scaled so that the real ones have the share `prior_real`.
-
-    So that a draw of fields with more bogus than usual is no other prior.
-    """
-
-    def scaled(score: Array, is_real: NDArray[np.bool_], weight: Array) -> float:
-        real, bogus = float(weight[is_real].sum()), float(weight[~is_real].sum())
-        if not (real > 0 and bogus > 0):
-            return float("nan")
-        factor = np.where(is_real, prior_real / real, (1 - prior_real) / bogus)
-        return statistic(score, is_real, weight * factor)
-
-    return scaled
-
-
-def clustered_interval(
-    statistic: Statistic,
-    score: Array,
-    is_real: NDArray[np.bool_],
-    weight: Array,
-    fields: NDArray[np.int64],
-    *,
-    n_bootstrap: int,
-    rng: np.random.Generator,
-) -> tuple[float, float]:
-    """Return the 95 % interval of a statistic by a bootstrap over whole fields."""
-    names, index = np.unique(fields, return_inverse=True)
-    values = []
-    for _ in range(n_bootstrap):
-        drawn = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-        values.append(statistic(score, is_real, weight * drawn[index]))
-    finite = np.array(values)[np.isfinite(values)]
-    if len(finite) == 0:
-        return float("nan"), float("nan")
-    low, high = np.percentile(finite, (2.5, 97.5))
-    return float(low), float(high)
-
-
-def paired_gain(
-    statistic: Statistic,
-    score: Array,
-    other: Array,
-    is_real: NDArray[np.bool_],
-    fields: NDArray[np.int64],
-    *,
-    n_bootstrap: int,
-    rng: np.random.Generator,
-) -> dict[str, float | None]:
-    """Return statistic(score) - statistic(other) on the same samples, with its 95 % interval.
-
-    Whole fields are drawn, the same for both.
-    """
-    both = np.stack([score, other])
-
-    def gain(chosen: Array, real: NDArray[np.bool_], weight: Array) -> float:
-        return statistic(chosen[0], real, weight) - statistic(chosen[1], real, weight)
-
-    ones = np.ones(len(is_real))
-    low, high = clustered_interval(
-        gain, both, is_real, ones, fields, n_bootstrap=n_bootstrap, rng=rng
-    )
-    return {"value": _plain(gain(both, is_real, ones)), "low": _plain(low), "high": _plain(high)}
-
-
-def false_positives_at(
-    score: Array, is_real: NDArray[np.bool_], weight: Array, *, false_negative_rate: float
-) -> float:
-    """Return the false-positive rate where so many of the real ones are lost."""
-    if weight[is_real].sum() == 0:
-        return float("nan")
-    cut = threshold_at(score[is_real], weight[is_real], false_negative_rate=false_negative_rate)
-    return rate(score >= cut, ~is_real, weight)
 
 
 def evaluate(
@@ -253,7 +126,7 @@ def evaluate(
         low, high = clustered_interval(
             weighted, *arguments, sample.sky_field[keep], n_bootstrap=settings.n_bootstrap, rng=rng
         )
-        return {"value": _plain(weighted(*arguments)), "low": _plain(low), "high": _plain(high)}
+        return {"value": plain(weighted(*arguments)), "low": plain(low), "high": plain(high)}
 
     def false_positives_at_rate(score: Array, is_real: NDArray[np.bool_], w: Array) -> float:
         return false_positives_at(
@@ -310,16 +183,12 @@ def _reliability_figures(
                 error, p[inside], real[inside], weight[inside], sample.sky_field[inside],
                 n_bootstrap=settings.n_bootstrap, rng=rng,
             )  # fmt: skip
-            row |= {"error_low": _plain(low), "error_high": _plain(high)}
+            row |= {"error_low": plain(low), "error_high": plain(high)}
         middle = [row for row in rows if row["low"] >= 0.1 and row["high"] <= 0.9]
         errors = [abs(row["mean_probability"] - row["share_real"]) for row in middle]
         out[f"reliability{name}"] = rows
         out[f"largest_reliability_error{name}"] = max(errors) if errors else None
     return out
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def probabilities(logits: Array, *, temperature: float, offset: float) -> Array:

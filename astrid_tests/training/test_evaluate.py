@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from astrid_assets.training import curves
 from astrid_assets.training import evaluate as ev
 
 
@@ -26,20 +27,22 @@ def test_average_precision_and_roc_against_brute_force() -> None:
         recall = weight[chosen & is_real].sum() / weight[is_real].sum()
         total += precision * (recall - last_recall)
         last_recall = recall
-    assert ev.average_precision(score, is_real, weight) == pytest.approx(total)
+    assert curves.average_precision(score, is_real, weight) == pytest.approx(total)
     pairs = (score[is_real][:, None] > score[~is_real]) + 0.5 * (
         score[is_real][:, None] == score[~is_real]
     )
     w = weight[is_real][:, None] * weight[~is_real]
-    assert ev.area_under_roc(score, is_real, weight) == pytest.approx((pairs * w).sum() / w.sum())
+    assert curves.area_under_roc(score, is_real, weight) == pytest.approx(
+        (pairs * w).sum() / w.sum()
+    )
 
 
 def test_perfect_and_random_scores() -> None:
     is_real = np.arange(1000) % 2 == 0
-    weight = ev.prior_weights(is_real, 1 / 31)
-    assert ev.average_precision(is_real.astype(float), is_real, weight) == pytest.approx(1)
+    weight = curves.prior_weights(is_real, 1 / 31)
+    assert curves.average_precision(is_real.astype(float), is_real, weight) == pytest.approx(1)
     noise = np.random.default_rng(2).random(1000)
-    assert ev.average_precision(noise, is_real, weight) == pytest.approx(1 / 31, abs=0.03)
+    assert curves.average_precision(noise, is_real, weight) == pytest.approx(1 / 31, abs=0.03)
 
 
 def test_calibration_recovers_temperature_and_prior() -> None:
@@ -48,19 +51,19 @@ def test_calibration_recovers_temperature_and_prior() -> None:
     temperature, offset = ev.calibrate(4 * exact + 3, is_real, prior_real=0.1)
     assert temperature == pytest.approx(4, rel=0.05)
     probability = ev.probabilities(4 * exact + 3, temperature=temperature, offset=offset)
-    weight = ev.prior_weights(is_real, 0.1)
-    rows = ev.reliability(probability, is_real, weight, edges=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
+    weight = curves.prior_weights(is_real, 0.1)
+    rows = curves.reliability(probability, is_real, weight, edges=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
     assert max(abs(row["mean_probability"] - row["share_real"]) for row in rows) < 0.05
-    assert ev.log_loss(probability, is_real, weight) < ev.log_loss(
+    assert curves.log_loss(probability, is_real, weight) < curves.log_loss(
         np.full(len(score), 0.1), is_real, weight
     )
 
 
 def test_threshold_loses_at_most_the_declared_share() -> None:
     score = np.random.default_rng(4).permutation(1000) / 1000
-    cut = ev.threshold_at(score, np.ones(1000), false_negative_rate=0.01)
+    cut = curves.threshold_at(score, np.ones(1000), false_negative_rate=0.01)
     assert (score < cut).sum() == 10
-    assert ev.threshold_at(score, np.ones(1000), false_negative_rate=0.0) == 0.0
+    assert curves.threshold_at(score, np.ones(1000), false_negative_rate=0.0) == 0.0
 
 
 def test_intervals_widen_when_fields_agree_within_themselves() -> None:
@@ -70,11 +73,11 @@ def test_intervals_widen_when_fields_agree_within_themselves() -> None:
     accepted = rng.random(20)[fields] < 0.5
 
     def share(score: np.ndarray, real: np.ndarray, weight: np.ndarray) -> float:
-        return ev.rate(score > 0.5, real, weight)
+        return curves.rate(score > 0.5, real, weight)
 
     arguments = (accepted.astype(float), is_real, np.ones(1000))
-    low, high = ev.clustered_interval(share, *arguments, fields, n_bootstrap=300, rng=rng)
-    single = ev.clustered_interval(share, *arguments, np.arange(1000), n_bootstrap=300, rng=rng)
+    low, high = curves.clustered_interval(share, *arguments, fields, n_bootstrap=300, rng=rng)
+    single = curves.clustered_interval(share, *arguments, np.arange(1000), n_bootstrap=300, rng=rng)
     assert high - low > 4 * (single[1] - single[0])
 
 
@@ -119,7 +122,7 @@ def test_reliability_at_equal_classes_is_that_of_the_shifted_probability() -> No
 
 def test_a_draw_with_more_bogus_is_no_other_prior() -> None:
     score, is_real = _gaussian(2000, 1.0, 9)
-    weighted = ev.at_class_weights(ev.average_precision, 0.1)
+    weighted = curves.at_class_weights(curves.average_precision, 0.1)
     once = weighted(score, is_real, np.ones(2000))
     tripled = weighted(score, is_real, np.where(is_real, 1.0, 3.0))
     assert once == pytest.approx(tripled)
@@ -133,18 +136,18 @@ def test_a_paired_gain_is_surer_than_its_parts() -> None:
     is_real = np.arange(6000) % 2 == 0
     better = is_real * 2.0 + hard + rng.normal(size=6000)
     worse = better + 0.5 * rng.normal(size=6000)
-    statistic = ev.at_class_weights(ev.average_precision, 0.1)
+    statistic = curves.at_class_weights(curves.average_precision, 0.1)
     arguments: dict = {"n_bootstrap": 200, "rng": rng}
-    gain = ev.paired_gain(statistic, better, worse, is_real, fields, **arguments)
+    gain = curves.paired_gain(statistic, better, worse, is_real, fields, **arguments)
     assert gain["low"] > 0
-    low, high = ev.clustered_interval(
+    low, high = curves.clustered_interval(
         statistic, better, is_real, np.ones(6000), fields, **arguments
     )
     assert gain["high"] - gain["low"] < 0.6 * (high - low)
-    none = ev.paired_gain(statistic, better, better, is_real, fields, **arguments)
+    none = curves.paired_gain(statistic, better, better, is_real, fields, **arguments)
     assert none == {"value": 0, "low": 0, "high": 0}
 
 
 def test_one_class_alone_is_refused() -> None:
     with pytest.raises(ValueError, match="both classes"):
-        ev.prior_weights(np.ones(5, bool), 0.5)
+        curves.prior_weights(np.ones(5, bool), 0.5)
