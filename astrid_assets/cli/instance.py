@@ -14,7 +14,6 @@ import dagster as dg
 import astrid_resources
 from astrid_resources.settings import Settings
 
-
 BETA_LOGGING = "Handling yaml-defined logging configuration"
 """What Dagster warns of whenever a run begins, because our dagster.yaml names a log handler."""
 
