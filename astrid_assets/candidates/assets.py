@@ -90,6 +90,7 @@ def candidates(
             objects={PREVIEW: store.put_bytes(preview)},
             metrics={
                 "n_candidates": len(found),
+                "detection_threshold": SETTINGS.threshold_sigma,
                 "n_accepted": n_accepted,
                 "searched_area_mpix": area,
                 "accepted_per_mpix": n_accepted / area if area > 0 else None,

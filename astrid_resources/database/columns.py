@@ -75,20 +75,35 @@ def real(
     ucd: str = "",
     interval: str = FINITE,
     set_once: bool = False,
+    told_by: tuple[str, str] | None = None,
     **kwargs: Any,
 ) -> MappedColumn[Any]:
-    """Return a double precision column whose CHECK refuses NaN, infinity and excess."""
-    info = _info(description, unit=unit, ucd=ucd, interval=interval, set_once=set_once)
+    """Return a double precision column whose CHECK refuses NaN, infinity and excess.
+
+    told_by: (asset, metric) of the later stage that alone knows the value and writes it.
+    """
+    later = {"set_once": set_once or told_by is not None, "told_by": told_by}
+    info = _info(description, unit=unit, ucd=ucd, interval=interval, **later)
     return mapped_column(sa.Double(), info=info, **kwargs)
 
 
 def whole(
-    description: str, *, unit: str = "", ucd: str = "", interval: str = COUNT, **kwargs: Any
+    description: str,
+    *,
+    unit: str = "",
+    ucd: str = "",
+    interval: str = COUNT,
+    told_by: tuple[str, str] | None = None,
+    **kwargs: Any,
 ) -> MappedColumn[Any]:
-    """Return an integer column with bounds; BIGINT where the upper bound needs it."""
+    """Return an integer column with bounds; BIGINT where the upper bound needs it.
+
+    told_by: (asset, metric) of the later stage that alone knows the value and writes it.
+    """
+    later = {"set_once": told_by is not None, "told_by": told_by}
     match = _INTERVAL.fullmatch(interval)
     is_big = match is not None and int(match.group(3)) > 2**31 - 1
-    info = _info(description, unit=unit, ucd=ucd, interval=interval)
+    info = _info(description, unit=unit, ucd=ucd, interval=interval, **later)
     return mapped_column(sa.BigInteger() if is_big else sa.Integer(), info=info, **kwargs)
 
 

@@ -123,9 +123,14 @@ class DifferenceRun(Identified, Timestamped, NightTile, Produced, Base):
         interval=col.NOT_NEGATIVE,
     )
     detection_threshold: Mapped[float | None] = col.real(
-        "threshold on score_corrected", unit="sigma", interval="(0, 1000]"
+        "threshold on score_corrected",
+        unit="sigma",
+        interval="(0, 1000]",
+        told_by=("candidates", "detection_threshold"),
     )
-    candidates_found: Mapped[int | None] = col.whole("candidates above the threshold")
+    candidates_found: Mapped[int | None] = col.whole(
+        "candidates above the threshold", told_by=("candidates", "n_candidates")
+    )
     score_median: Mapped[float | None] = col.real(
         "blank-sky median of score_corrected before scaling"
     )

@@ -22,6 +22,7 @@ from astrid_resources.database.rows import (
     upsert_settled,
 )
 from astrid_resources.database.storage import ProductInput, ProductRow
+from astrid_resources.database.told import tell_inputs
 from astrid_resources.identity import (
     BOOKKEEPING_COLUMNS,
     VOLATILE_COLUMNS,
@@ -99,6 +100,7 @@ def replace_partition(
         gone = _owned(session, tables[name], asset=asset, night=night, tile=tile) - new_ids
         deleted, superseded = _remove(session, tables[name], gone)
         n_deleted, n_superseded = n_deleted + deleted, n_superseded + superseded
+    done += Upserted(updated=tell_inputs(session, asset=asset, products=handed.products))
     session.expire_all()
     return Replacement(done.inserted, done.updated, done.unchanged, n_deleted, n_superseded)
 
