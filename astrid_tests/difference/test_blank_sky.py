@@ -81,3 +81,18 @@ def test_no_blank_sky_at_all():
     statistics = blank_sky_statistics(score, nothing, score_autocorrelation=rho)
     assert statistics.median is None
     assert blank_sky_verdict(statistics, is_resampled=False)[0] is None
+
+
+def test_choosing_by_the_noise_of_the_reference_leaves_the_score_normal():
+    medians, stds = [], []
+    for seed in range(12):
+        science, rho = correlated(2 * seed, (512, 512))
+        reference, _ = correlated(2 * seed + 1, (512, 512))
+        score = (science - reference) / np.float32(np.sqrt(2))
+        blank = blank_sky_mask(reference, np.zeros(score.shape, bool), fwhm_pix=3.5)
+        assert blank.mean() > 0.95
+        made = blank_sky_statistics(score, blank, score_autocorrelation=rho)
+        medians.append(made.median)
+        stds.append(made.std)
+    assert abs(np.mean(medians)) < 0.012
+    assert np.mean(stds) == pytest.approx(1, abs=0.01)

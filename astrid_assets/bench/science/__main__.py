@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
-from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 from astrid_assets.bench.science.cases import CASES, Case
-from astrid_assets.bench.science.measure import measure
 from astrid_assets.bench.science.pooled import Pooled, pool
 from astrid_assets.bench.science.report import report
 from astrid_assets.bench.science.store import Results, code_identity
+from astrid_assets.bench.science.work import measure_all
 from astrid_assets.imaging.threads import n_cores
-from astrid_resources.images import KnownFailure
 from astrid_resources.settings import Settings
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "statistics.md"
 _COMMAND = "make bench-science"
-_Task = tuple[Case, int]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -42,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     missing = [task for task in tasks if not results.has(*task)]
     _say(f"{len(tasks)} fields, {len(tasks) - len(missing)} of them measured; in {results.folder}")
     if not options.report_only:
-        _measure_all(missing, results, n_workers=options.workers)
+        measure_all(missing, results, n_workers=options.workers, say=_say)
     pooled, failures = _pooled(cases, results)
     text = report(pooled, command=_COMMAND + _form(options.quick), failures=failures)
     target = options.output or (None if options.quick or options.cases else DOCUMENT)
@@ -69,46 +62,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _form(is_quick: bool) -> str:
     return " ARGS=--quick" if is_quick else ""
-
-
-def _measure_all(tasks: Sequence[_Task], results: Results, *, n_workers: int) -> None:
-    """Measure in processes of one core each: a field's own threads would only wait for memory."""
-    if not tasks:
-        return
-    start = time.monotonic()
-    # Spawned, since a fork would carry over locks of running threads.
-    context = get_context("spawn")
-    with ProcessPoolExecutor(
-        n_workers,
-        mp_context=context,
-        initializer=_take_one_core,
-        initargs=(context.Value("i", 0),),
-    ) as workers:
-        waiting = {workers.submit(_measure_one, task, results): task for task in tasks}
-        for done, future in enumerate(as_completed(waiting), 1):
-            case, seed = waiting[future]
-            future.result()
-            passed = time.monotonic() - start
-            left = passed / done * (len(tasks) - done)
-            _say(f"{done} of {len(tasks)}: {case.name} {seed} ({passed:.0f} s, {left:.0f} s to go)")
-
-
-def _take_one_core(n_started: Synchronized[int]) -> None:
-    """Keep this process on a core of its own, so that the chain uses one thread."""
-    with n_started.get_lock():
-        number = n_started.value
-        n_started.value += 1
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[number % len(cores)]})
-
-
-def _measure_one(task: _Task, results: Results) -> None:
-    case, seed = task
-    try:
-        results.write(case, measure(case, seed))
-    except KnownFailure as failure:
-        results.write_failure(case, seed, f"{type(failure).__name__}: {failure}")
 
 
 def _pooled(cases: Sequence[Case], results: Results) -> tuple[list[tuple[Case, Pooled]], list[str]]:
