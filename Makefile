@@ -4,7 +4,7 @@
 #   PYTHON=/path/to/python3.12   the Python to make it with (3.11, 3.12 or 3.13; default: python3)
 #   VENV=.venv                   where it stands
 #   ASTRID_HOME=~/.astrid        where AstrID keeps its data
-#   ARGS='…'                     further arguments of demo, test, bench, champion
+#   ARGS='…'                     further arguments of demo, test, bench, bench-science, champion
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help env demo test test-faults dev bench bench-science champion lint format lock clean
