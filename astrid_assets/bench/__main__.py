@@ -7,6 +7,7 @@ import sys
 
 from astrid_assets.bench.dagster_share import dagster_share
 from astrid_assets.bench.stages import StageCost, bench_size
+from astrid_assets.bench.storage import bench_storage, storage_table
 
 SIZES_PIX = (1024, 3072)
 
@@ -16,6 +17,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("sizes", nargs="*", type=int, default=SIZES_PIX, help="image edges, pixels")
     parser.add_argument("--no-dagster", action="store_true", help="leave Dagster's share out")
+    parser.add_argument("--no-storage", action="store_true", help="leave storage out")
     options = parser.parse_args(arguments)
     costs = [cost for size in options.sizes for cost in bench_size(size, say=_progress)]
     _out(_table(costs))
@@ -30,6 +32,8 @@ def main(arguments: list[str] | None = None) -> None:
             f"| {share.unchanged_s:.2f} |\n"
             f"| a fresh process that loads the definitions | {share.load_definitions_s:.2f} |\n"
         )
+    if not options.no_storage:
+        _out("\n" + storage_table(bench_storage(say=_progress)))
 
 
 def _table(costs: list[StageCost]) -> str:
