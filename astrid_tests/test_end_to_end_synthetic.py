@@ -106,6 +106,7 @@ def test_pictures_and_tables_stay_when_products_are_taken_over(pipeline):
                 "completeness_of_the_tile_plot",
             },
         ),
+        ("null_pairs", {"previews", "exposures", "what_it_cannot_see"}),
         ("reference_images", {"previews", "exposures", "inputs"}),
         ("transients", {"previews", "transients"}),
     ):

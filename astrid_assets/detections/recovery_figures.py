@@ -111,7 +111,7 @@ def pooled_png(bins: Sequence[Bin], *, title: str, n_exposures: int) -> bytes:
     are missing there.
     """
     axes_present = [axis for axis in Axis if any(one.axis is axis for one in bins)]
-    figure = Figure(figsize=(3.9 * max(len(axes_present), 1), 3.5), layout="constrained")
+    figure = Figure(figsize=(3.9 * max(len(axes_present), 1), 3.8), layout="constrained")
     for k, axis in enumerate(axes_present):
         axes = figure.add_subplot(1, len(axes_present), k + 1)
         own = [one for one in bins if one.axis is axis]
@@ -119,7 +119,8 @@ def pooled_png(bins: Sequence[Bin], *, title: str, n_exposures: int) -> bytes:
         if k:
             axes.set_ylabel("")
         if k == 0:
-            axes.legend(frameon=False, fontsize=7, loc="lower right")
+            named = axes.get_legend_handles_labels()
+            figure.legend(*named, frameon=False, fontsize=8, loc="outside lower center", ncols=3)
     figure.suptitle(title, fontsize=9)
     return png_bytes(figure, dpi=110)
 
