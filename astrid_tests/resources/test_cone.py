@@ -1,4 +1,4 @@
-"""Cone search against brute force: at the poles, at RA 0 and at every size."""
+"""Cone search and cross-match against brute force: at the poles, at RA 0 and at every size."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from astrid_resources.database import (
     Database,
     Observation,
     cone_search,
+    cross_match,
     healpix29,
     healpix29_array,
     upsert,
@@ -59,6 +60,34 @@ def test_cone_search_equals_brute_force(database: Database):
     assert n_found > 1000
 
 
+def test_cross_match_equals_cone_searches(database: Database):
+    rng = np.random.default_rng(6)
+    places = [around(rng, ra, dec, 30) for ra, dec in CENTRES]
+    ra, dec = (np.concatenate(parts) for parts in zip(*places, strict=True))
+    rows = [
+        observation("a", id=observation(f"{n}")["id"], observation_id=str(n), ra=x, dec=y)
+        for n, (x, y) in enumerate(zip(ra, dec, strict=True))
+    ]
+    with database.session() as session:
+        add_observations(session)
+        upsert(session, "observations", rows)
+    with database.read() as session:
+        for radius in (0.5, 30.0, 3600.0):
+            found = cross_match(session, Observation, ra, dec, radius)
+            expected = [
+                (index, row["observation_id"], row["distance_arcsec"])
+                for index in range(ra.size)
+                for row in cone_search(session, Observation, ra[index], dec[index], radius)
+            ]
+            shown = [(m.index, m.row["observation_id"], m.distance_arcsec) for m in found]
+            assert shown == expected
+            assert len(shown) >= ra.size, "each position finds at least its own row"
+        where = Observation.observation_id == "7"
+        (only,) = cross_match(session, Observation, ra[7:8], dec[7:8], 1e-3, where=where)
+        assert (only.index, only.row["observation_id"]) == (0, "7")
+        assert cross_match(session, Observation, [], [], 1.0) == []
+
+
 def test_further_conditions(database: Database):
     with database.session() as session:
         add_observations(session, "a", "b")
@@ -71,6 +100,8 @@ def test_further_conditions(database: Database):
 def test_a_senseless_radius_is_refused(database: Database, radius: float):
     with database.read() as session, pytest.raises(ValueError, match="radius_arcsec"):
         cone_search(session, Observation, 0.0, 0.0, radius)
+    with database.read() as session, pytest.raises(ValueError, match="radius_arcsec"):
+        cross_match(session, Observation, [0.0], [0.0], radius)
 
 
 def test_the_search_uses_the_index(database: Database):
