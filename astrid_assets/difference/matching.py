@@ -206,11 +206,13 @@ def _summary(
     use = use.copy()
     if kept.sum() >= max(settings.n_stars_min, kept.size / 2):
         use[np.flatnonzero(use)[~kept]] = False
-    place = {"x": fits.x[use], "y": fits.y[use], "shape": science.shape}
+    x, y = fits.x[use], fits.y[use]
     moved = fit_surfaces(
-        **place,
-        values=delta[use],
-        errors=error[use],
+        x,
+        y,
+        delta[use],
+        error[use],
+        shape=science.shape,
         n_needed=settings.n_stars_by_order,
         error_floor=_POSITION_ERROR_FLOOR_PIX,
         error_max=settings.shift_error_max_pix,
@@ -221,9 +223,11 @@ def _summary(
     )
     log_ratio = np.log(fits_reference.flux[use] / fits.flux[use])
     scaled = fit_surfaces(
-        **place,
-        values=log_ratio[:, None],
-        errors=relative[:, None],
+        x,
+        y,
+        log_ratio[:, None],
+        relative[:, None],
+        shape=science.shape,
         n_needed=settings.n_stars_by_order,
         error_floor=_FLUX_ERROR_FLOOR,
         error_max=settings.log_ratio_error_max,
@@ -237,8 +241,8 @@ def _summary(
         astrometric_noise_x_pix=moved.noise[0],
         astrometric_noise_y_pix=moved.noise[1],
         psf_error=float(np.median(misfit[bright])),
-        x=fits.x[use],
-        y=fits.y[use],
+        x=x,
+        y=y,
         flux=fits.flux[use],
     )
 

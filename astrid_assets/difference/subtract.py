@@ -21,7 +21,7 @@ from astrid_assets.difference.blank_sky import (
     blank_sky_verdict,
 )
 from astrid_assets.difference.levels import LevelSettings, measured_level, take_level
-from astrid_assets.difference.matching import MatchSettings, StarMatch, match_stars, on_reference
+from astrid_assets.difference.matching import MatchSettings, StarMatch, match_stars
 from astrid_assets.difference.metrics import (
     Quality,
     SubtractionMetrics,
@@ -29,6 +29,7 @@ from astrid_assets.difference.metrics import (
     residual_power_ratio,
     typical,
 )
+from astrid_assets.difference.overlap import no_overlap, require_overlap
 from astrid_assets.difference.planes import pair_masks
 from astrid_assets.difference.sub_images import subtract_maps
 from astrid_assets.difference.wcs_rescue import (
@@ -41,12 +42,7 @@ from astrid_resources.images import (
     Algorithm,
     DifferenceImage,
     Image,
-    NoWork,
 )
-
-
-class NoOverlapError(NoWork):
-    """The reference does not cover the science image."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,7 @@ def subtract(
     if science.psf is None or reference.psf is None:
         raise ValueError("subtract needs a PSF on both images")
     science, correction = corrected_by_stars(science, reference, settings=settings.wcs)
-    _require_overlap(science, reference, settings)
+    require_overlap(science, reference, fraction_min=settings.coverage_fraction_min)
     match = match_stars(science, reference, settings=settings.matching)
     aligned = resample(reference, wcs=science.wcs, shape=science.shape, shift_pix=match.shift)
     return subtract_aligned(science, aligned, match, correction=correction, settings=settings)
@@ -149,7 +145,7 @@ def _subtracted(
     masks = pair_masks(science.mask, aligned.mask)
     coverage = masks.n_covered / max(masks.n_usable_science, 1)
     if coverage < settings.coverage_fraction_min:
-        raise _no_overlap(coverage, settings)
+        raise no_overlap(coverage, settings.coverage_fraction_min)
     planned = plan(settings.algorithm, science, aligned, match, settings.kernel)
     psf_error = max(planned.model_error, settings.psf_error_min)
     maps = subtract_maps(
@@ -256,22 +252,3 @@ def _subtracted(
     else:
         quality = Quality(verdict, reasons, told)
     return Subtraction(difference, aligned, metrics, quality), blank
-
-
-def _require_overlap(science: Image, reference: Image, settings: SubtractionSettings) -> None:
-    """Raise NoOverlapError where a coarse grid of science pixels misses the reference."""
-    ny, nx = science.shape
-    x, y = np.meshgrid(np.linspace(0, nx - 1, 16), np.linspace(0, ny - 1, 16))
-    u, v = on_reference(science, reference, x.ravel(), y.ravel()).T
-    inside = (u >= 0) & (v >= 0) & (u < reference.shape[1]) & (v < reference.shape[0])
-    if not inside.any():
-        raise _no_overlap(0.0, settings)
-
-
-def _no_overlap(coverage: float, settings: SubtractionSettings) -> NoOverlapError:
-    return NoOverlapError(
-        f"the reference covers {coverage:.1%} of the science image, "
-        f"{settings.coverage_fraction_min:.0%} are needed",
-        coverage_fraction=coverage,
-        coverage_fraction_min=settings.coverage_fraction_min,
-    )

@@ -172,7 +172,7 @@ class _Column:
             if turn >= _NEAR_ROUNDS and (z < _FAR).sum() > 2 * n_terms:
                 weight[z >= _FAR] = 0
             weighted = design * weight[:, None]
-            covariance = np.linalg.pinv(weighted.T @ design)
+            covariance = np.asarray(np.linalg.pinv(weighted.T @ design), float)
             coefficients = covariance @ (weighted.T @ values)
         own = float(np.einsum("ni,ij,nj->n", design, covariance, design).mean())
         left = values - design @ coefficients

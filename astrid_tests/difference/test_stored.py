@@ -7,6 +7,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from astrid_assets.difference.overlap import NoOverlapError
 from astrid_assets.difference.rows import UsedReference, completed_row, outcome_row
 from astrid_assets.difference.stored import (
     OTHER_SCORE,
@@ -14,7 +15,7 @@ from astrid_assets.difference.stored import (
     store_subtraction,
     stored_subtraction,
 )
-from astrid_assets.difference.subtract import NoOverlapError, SubtractionSettings, subtract
+from astrid_assets.difference.subtract import SubtractionSettings, subtract
 from astrid_assets.imaging.synthetic.pair import make_pair
 from astrid_resources.objects import ObjectStore
 from astrid_resources.products import Product

@@ -8,7 +8,8 @@ from scipy.stats import norm
 
 from astrid_assets.difference.forced import forced_flux
 from astrid_assets.difference.matching import TooFewMatchesError, match_stars, on_reference
-from astrid_assets.difference.subtract import NoOverlapError, subtract
+from astrid_assets.difference.overlap import NoOverlapError
+from astrid_assets.difference.subtract import subtract
 from astrid_assets.imaging.synthetic.epoch import Epoch
 from astrid_assets.imaging.synthetic.pair import make_pair
 from astrid_resources.images import MaskPlane
@@ -110,7 +111,7 @@ def test_hard_pairs_stay_in_sigmas(epoch):
         pair = make_pair(seed, epoch.shape, science=epoch, reference=reference)
         made = subtract(pair.science.image(), pair.reference.image())
         assert made.metrics.flux_ratio == pytest.approx(ratio, rel=0.02)
-        assert made.metrics.n_sub_images == (4 if epoch.fwhm_variation else 1)
+        assert (made.metrics.n_sub_images > 1) == (epoch.fwhm_variation > 0)
         std.append(made.metrics.score_std)
     assert np.mean(std) == pytest.approx(1, abs=0.01 + 4 * made.metrics.score_std_error / 3**0.5)
 

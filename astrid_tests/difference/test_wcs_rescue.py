@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
-from astrid_assets.difference.subtract import NoOverlapError, subtract
+from astrid_assets.difference.overlap import NoOverlapError
+from astrid_assets.difference.subtract import subtract
 from astrid_assets.difference.wcs_rescue import WCSContradictedError, corrected_by_stars
 from astrid_assets.difference.wcs_turned import WCSNotTurnableError, turned_wcs
 from astrid_assets.imaging.synthetic.epoch import Epoch

@@ -1,21 +1,19 @@
 """Fitting the matching kernel by least squares on stamps of the stars both images show.
 
-Each stamp has a sky of its own, taken out by its mean: the sky between the images is measured
-where no star is (`levels.py`). What belongs here: stamps, normal equations, clipping, order.
+What belongs here: normal equations over the field, clipping of stars, choice of the order.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from astrid_assets.difference.alard_lupton.solution import KernelSolution, basis
+from astrid_assets.difference.alard_lupton.stamps import StarStamps, star_stamps
 from astrid_assets.difference.surfaces import order_of, terms_at
-from astrid_resources.images import Image, KnownFailure, has_any
-from astrid_resources.images.masks import UNUSABLE
+from astrid_resources.images import Image, KnownFailure
 
 Floats = NDArray[np.float64]
 _SIGMA_PER_FWHM = 1 / 2.3548
@@ -48,29 +46,6 @@ class KernelSettings:
     n_rounds: int = 3
 
 
-@dataclass(frozen=True)
-class _Stars:
-    """Per star the normal equations of its stamp: gram (n, m, m), right (n, m), power (n,).
-
-    m: the unit kernel first, then the shapes. All in units of the star's weight.
-    n_pixels: of a stamp. noise_target, noise_sharp: the two images' own variances a pixel (n,).
-    """
-
-    x: Floats
-    y: Floats
-    gram: Floats = field(repr=False)
-    right: Floats = field(repr=False)
-    power: Floats = field(repr=False)
-    n_pixels: int
-    noise_target: Floats = field(repr=False)
-    noise_sharp: Floats = field(repr=False)
-
-    def select(self, keep: NDArray[np.bool_]) -> _Stars:
-        """Return the stars where `keep` is True."""
-        changed = {name: value[keep] for name, value in vars(self).items() if name != "n_pixels"}
-        return replace(self, **changed)
-
-
 def fit_kernel(
     science: Image, aligned: Image, x: Floats, y: Floats, *, settings: KernelSettings | None = None
 ) -> KernelSolution:
@@ -92,7 +67,7 @@ def fit_kernel(
     reach = int(np.ceil(settings.stamp_fwhm * max(sizes)))
     one, shapes = basis(widths, settings.degrees, half_pix=half)
     kernels = np.concatenate([one[None], shapes])
-    stars = _stars(target, sharp, x, y, kernels, reach=reach, flux_error=settings.flux_error)
+    stars = star_stamps(target, sharp, x, y, kernels, reach=reach, flux_error=settings.flux_error)
     solution, used = _solved(stars, target.shape, settings)
     fitted = KernelSolution(
         convolved="reference" if is_reference else "science",
@@ -109,67 +84,11 @@ def fit_kernel(
     return replace(fitted, misfit=_misfit(used, solution, target.shape, kernel_power=power))
 
 
-def _stars(
-    target: Image,
-    sharp: Image,
-    x: Floats,
-    y: Floats,
-    kernels: Floats,
-    *,
-    reach: int,
-    flux_error: float,
-) -> _Stars:
-    """Return the normal equations of every star whose stamps are whole and usable."""
-    half = kernels.shape[-1] // 2
-    wide = reach + half
-    ny, nx = target.shape
-    column, row = np.rint(x).astype(int), np.rint(y).astype(int)
-    inside = (column >= wide) & (row >= wide) & (column < nx - wide) & (row < ny - wide)
-    column, row = column[inside], row[inside]
-
-    def cut(plane: NDArray, reach: int) -> NDArray:
-        offset = np.arange(-reach, reach + 1)
-        return plane[row[:, None, None] + offset[:, None], column[:, None, None] + offset]
-
-    clean = ~has_any(cut(target.mask, reach), *UNUSABLE).any(axis=(1, 2))
-    clean &= ~has_any(cut(sharp.mask, wide), *UNUSABLE).any(axis=(1, 2))
-    column, row = column[clean], row[clean]
-    size = int(scipy.fft.next_fast_len(2 * wide + 1, real=True))
-    shape = (size, size)
-    spectra = scipy.fft.rfft2(kernels, s=shape)
-    wanted = cut(target.data, reach).astype(float)
-    images = scipy.fft.rfft2(cut(sharp.data, wide).astype(float), s=shape)
-    inner = slice(2 * half, 2 * half + 2 * reach + 1)
-    peak = wanted.max(axis=(1, 2), initial=0.0)
-    noise = cut(target.variance, reach).mean(axis=(1, 2), dtype=float)
-    ratio2 = (wanted.sum(axis=(1, 2)) / cut(sharp.data, reach).sum(axis=(1, 2), dtype=float)) ** 2
-    noise_sharp = cut(sharp.variance, reach).mean(axis=(1, 2), dtype=float)
-    weight = 1 / (noise + ratio2 * noise_sharp + (flux_error * peak) ** 2)
-    wanted -= wanted.mean(axis=(1, 2), keepdims=True)
-    n, m = len(column), len(kernels)
-    gram, right = np.empty((n, m, m)), np.empty((n, m))
-    for i in range(n):
-        columns = scipy.fft.irfft2(images[i] * spectra, s=shape)[:, inner, inner].reshape(m, -1)
-        columns -= columns.mean(axis=1, keepdims=True)
-        gram[i] = columns @ columns.T
-        right[i] = columns @ wanted[i].ravel()
-    return _Stars(
-        column.astype(float),
-        row.astype(float),
-        gram * weight[:, None, None],
-        right * weight[:, None],
-        np.sum(wanted**2, axis=(1, 2)) * weight,
-        wanted[0].size if n else 0,
-        noise * weight,
-        noise_sharp * weight,
-    )
-
-
 def _solved(
-    stars: _Stars, shape: tuple[int, int], settings: KernelSettings
-) -> tuple[Floats, _Stars]:
+    stars: StarStamps, shape: tuple[int, int], settings: KernelSettings
+) -> tuple[Floats, StarStamps]:
     """Return the coefficients of the order that the data ask for, and the stars that made them."""
-    best: tuple[Floats, _Stars] | None = None
+    best: tuple[Floats, StarStamps] | None = None
     for order, needed in enumerate(settings.n_stars_by_order):
         if len(stars.x) < needed:
             break
@@ -194,8 +113,8 @@ def _solved(
 
 
 def _clipped(
-    stars: _Stars, shape: tuple[int, int], order: int, settings: KernelSettings
-) -> tuple[Floats, _Stars]:
+    stars: StarStamps, shape: tuple[int, int], order: int, settings: KernelSettings
+) -> tuple[Floats, StarStamps]:
     """Fit, leave out the stars that fit worse than the rest, and again."""
     used = stars
     solution = _least_squares(used, shape, order)
@@ -211,7 +130,7 @@ def _clipped(
     return solution, used
 
 
-def _least_squares(stars: _Stars, shape: tuple[int, int], order: int) -> Floats:
+def _least_squares(stars: StarStamps, shape: tuple[int, int], order: int) -> Floats:
     """Return the scale and the coefficients (shapes x terms) of the weighted least squares.
 
     A weak prior of unit width keeps combinations that no star determines from growing.
@@ -227,10 +146,10 @@ def _least_squares(stars: _Stars, shape: tuple[int, int], order: int) -> Floats:
     right[1:] = np.einsum("nk,tn->kt", product[:, 1:], terms).ravel()
     inner = np.einsum("nkl,tn,sn->ktls", gram[:, 1:, 1:], terms, terms, optimize=True)
     normal[1:, 1:] = inner.reshape(size - 1, size - 1)
-    return np.linalg.solve(normal + np.eye(size), right)
+    return np.asarray(np.linalg.solve(normal + np.eye(size), right), float)
 
 
-def _local(stars: _Stars, solution: Floats, shape: tuple[int, int]) -> Floats:
+def _local(stars: StarStamps, solution: Floats, shape: tuple[int, int]) -> Floats:
     """Return the coefficients of the basis at every star, (n, m)."""
     n_shapes = stars.gram.shape[1] - 1
     coefficients = solution[1:].reshape(n_shapes, -1)
@@ -239,7 +158,7 @@ def _local(stars: _Stars, solution: Floats, shape: tuple[int, int]) -> Floats:
     return np.column_stack([np.full(len(stars.x), solution[0]), shapes])
 
 
-def _chi2(stars: _Stars, solution: Floats, shape: tuple[int, int]) -> Floats:
+def _chi2(stars: StarStamps, solution: Floats, shape: tuple[int, int]) -> Floats:
     """Return what the solution leaves of each star, squares over noise."""
     local = _local(stars, solution, shape)
     fitted = np.einsum("nk,nkl,nl->n", local, stars.gram, local)
@@ -247,7 +166,7 @@ def _chi2(stars: _Stars, solution: Floats, shape: tuple[int, int]) -> Floats:
 
 
 def _misfit(
-    stars: _Stars, solution: Floats, shape: tuple[int, int], *, kernel_power: float
+    stars: StarStamps, solution: Floats, shape: tuple[int, int], *, kernel_power: float
 ) -> float:
     """Return the typical fraction of a bright star that is left, beyond noise.
 
