@@ -2,11 +2,9 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import dagster as dg
 
@@ -16,54 +14,45 @@ from astrid_assets.detections.model_facts import model_facts, scalar_figures
 from astrid_assets.detections.model_in_use import active_model
 from astrid_assets.detections.model_mirror import mirror_registry
 from astrid_assets.detections.sensors import new_observations_of_champion
-from astrid_assets.metadata import table
-from astrid_assets.observations import loaded_products
-from astrid_assets.training.build import ChampionSettings, build_champion
+from astrid_assets.metadata import pictures
+from astrid_assets.stored import PREVIEW
+from astrid_assets.training.asset_parts import (
+    TrainingConfig,
+    alone,
+    known_product,
+    model_row_id,
+    preview,
+    require_same_settings,
+    taken_over,
+)
+from astrid_assets.training.build import build_champion
+from astrid_assets.training.card import CARD_FILE
 from astrid_assets.training.dataset import make_dataset, summary
 from astrid_assets.training.human_labels import labelled_samples
+from astrid_assets.training.pictures import kinds_png
 from astrid_assets.training.promote import AlreadyInUse, consider
 from astrid_assets.training.promotion import PromotionSettings
 from astrid_assets.training.samples import concatenate, load_training_set, save_training_set
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.database import Model
-from astrid_resources.database.connection import Database
 from astrid_resources.database.rows import upsert
-from astrid_resources.identity import plain_json, product_id, row_id
+from astrid_resources.identity import product_id
 from astrid_resources.model_registry import MLflowTracking
-from astrid_resources.products import Partition, PartitionProducts, Product, Verdict
+from astrid_resources.products import PartitionProducts, Product, Verdict
 
 SET_VERSION = "2"
 MODEL_VERSION = "2"
 EVALUATION_VERSION = "2"
 PROMOTION_VERSION = "1"
-_EVERYTHING = Partition(None, None)
-
-
-class TrainingConfig(dg.Config):
-    """What may be made smaller for a trial; the defaults are those of the shipped champion."""
-
-    n_nights: int | None = None
-    side_pix: int | None = None
-    n_steps: int | None = None
-    n_members: int | None = None
-    channels: list[int] | None = None
-
-    def settings(self) -> ChampionSettings:
-        """Return the full settings with these changes."""
-        settings = ChampionSettings()
-        fields, fit, network = settings.dataset.fields, settings.fit, settings.network
-        if self.n_nights:
-            fields = replace(fields, n_nights=self.n_nights)
-        if self.side_pix:
-            fields = replace(fields, sides_pix=(self.side_pix,))
-        if self.n_steps:
-            fit = replace(fit, n_steps=self.n_steps)
-        if self.n_members:
-            fit = replace(fit, n_members=self.n_members)
-        if self.channels:
-            network = replace(network, channels=tuple(self.channels))
-        dataset = replace(settings.dataset, fields=fields)
-        return replace(settings, dataset=dataset, fit=fit, network=network)
+_FILES = {
+    "onnx": ONNX_FILE,
+    "keras": KERAS_FILE,
+    "record": RECORD_FILE,
+    "card": CARD_FILE,
+    "worst_real": "worst_real.png",
+    "worst_bogus": "worst_bogus.png",
+}
+_WORST = ("worst_real", "worst_bogus")
 
 
 @dg.asset(
@@ -83,9 +72,9 @@ def training_set(
     labelled = labelled_samples(database.database, store, cutouts=settings.cutouts)
     inputs = () if labelled.samples is None else (labelled.samples.sha256,)
     identity = product_id(SET_VERSION, {"training_set": asdict(settings)}, inputs)
-    known = _known(database.database, "training_set", identity)
+    known = known_product(database.database, "training_set", identity)
     if known is not None:
-        return _taken_over(context, known)
+        return taken_over(context, known, store)
     dataset = make_dataset(
         settings, report=lambda index, text: context.log.info(f"field {index + 1}: {text}")
     )
@@ -105,12 +94,12 @@ def training_set(
     product = Product(
         "training_set",
         identity,
-        objects={"samples": stored},
+        objects={"samples": stored, PREVIEW: store.put_bytes(kinds_png(samples))},
         metrics=numbers,
         code_version=SET_VERSION,
         inputs=inputs,
     )
-    return result(_alone(product), numbers)
+    return result(alone(product), {**numbers, **preview(store, product)})
 
 
 @dg.asset(
@@ -133,9 +122,9 @@ def unet_model(
     samples_at = source.objects["samples"]
     inputs = (source.product_id, samples_at.sha256)
     identity = product_id(MODEL_VERSION, {"unet_model": asdict(settings)}, inputs)
-    known = _known(database.database, "unet_model", identity)
+    known = known_product(database.database, "unet_model", identity)
     if known is not None:
-        return _taken_over(context, known)
+        return taken_over(context, known, store)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with store.fetch(samples_at.key) as path:
@@ -151,10 +140,9 @@ def unet_model(
                 samples, folder, settings, skipped=record["skipped"], report=report
             )
             run.log_metrics(scalar_figures(champion.record["evaluation"]))
-            files = {"onnx": ONNX_FILE, "keras": KERAS_FILE, "record": RECORD_FILE}
-            for file in files.values():
-                run.log_file(folder / file)
-        objects = {role: store.put_file(folder / file) for role, file in files.items()}
+            for path in sorted(folder.iterdir()):
+                run.log_file(path)
+        objects = {role: store.put_file(folder / file) for role, file in _FILES.items()}
     metrics = {
         "version": champion.version,
         "weights_sha256": champion.weights_sha256,
@@ -168,7 +156,7 @@ def unet_model(
         code_version=MODEL_VERSION,
         inputs=inputs,
     )
-    return result(_alone(product), metrics)
+    return result(alone(product), metrics)
 
 
 @dg.asset(
@@ -183,8 +171,8 @@ def model_evaluation(
     object_store: ObjectStoreResource,
 ) -> dg.MaterializeResult[PartitionProducts]:
     """The challenger's figures on fields and nights it never saw, and its row in `models`."""
-    (model,) = unet_model.products
-    record = json.loads(object_store.store.get_bytes(model.objects["record"].key))
+    (model,), store = unet_model.products, object_store.store
+    record = json.loads(store.get_bytes(model.objects["record"].key))
     figures = record["evaluation"]
     row = {
         "id": model_row_id(record["name"], model),
@@ -203,8 +191,10 @@ def model_evaluation(
         code_version=EVALUATION_VERSION,
         inputs=(model.product_id,),
     )
-    shown = [{"figure": name, "value": str(value)} for name, value in sorted(figures.items())]
-    return result(_alone(product), {"figures": table(shown), **scalar_figures(figures)})
+    card = store.get_bytes(model.objects["card"].key).decode()
+    worst = {role: store.get_bytes(model.objects[role].key) for role in _WORST}
+    shown = {"model_card": dg.MetadataValue.md(card), **pictures(worst)}
+    return result(alone(product), {**shown, **scalar_figures(figures)})
 
 
 @dg.asset(
@@ -257,38 +247,4 @@ def model_promotion(
         code_version=PROMOTION_VERSION,
         inputs=inputs,
     )
-    return result(_alone(product), {"decision": said, "numbers": numbers})
-
-
-def require_same_settings(record: Mapping[str, Any], settings: ChampionSettings) -> None:
-    """Raise dg.Failure where a training set was made with other settings than the run's.
-
-    A model's record tells with what it was trained: it must not tell of another set.
-    """
-    if record["settings"] != plain_json(asdict(settings.dataset)):
-        raise dg.Failure(
-            "the training set was made with other settings than this run's: materialise "
-            "training_set and unet_model with the same configuration",
-            allow_retries=False,
-        )
-
-
-def model_row_id(name: str, model: Product) -> UUID:
-    """Return the id that a product of `unet_model` has in `models`."""
-    return row_id("models", name, model.objects["onnx"].sha256)
-
-
-def _alone(product: Product) -> PartitionProducts:
-    return PartitionProducts(product.asset, *_EVERYTHING, (product,))
-
-
-def _known(database: Database, asset: str, identity: str) -> Product | None:
-    return loaded_products(database, asset, _EVERYTHING).get(identity)
-
-
-def _taken_over(
-    context: dg.AssetExecutionContext, known: Product
-) -> dg.MaterializeResult[PartitionProducts]:
-    """Return what was made already: equal settings and inputs give equal products."""
-    context.log.info("unchanged, taken over")
-    return result(_alone(known), {**known.metrics, "taken_over": True})
+    return result(alone(product), {"decision": said, "numbers": numbers})

@@ -17,7 +17,7 @@ from astrid_assets.detections.model_in_use import active_model, model_in_use
 from astrid_assets.detections.model_rollback import rollback
 from astrid_assets.detections.scoring import score
 from astrid_assets.training import assets as room
-from astrid_assets.training.assets import TrainingConfig, require_same_settings
+from astrid_assets.training.asset_parts import TrainingConfig, require_same_settings
 from astrid_assets.training.checks import challenger_is_better, registry_mirrors_table
 from astrid_assets.training.export import disagreement
 from astrid_assets.training.promote import consider
