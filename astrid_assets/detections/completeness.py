@@ -104,16 +104,17 @@ def counted(
 ) -> tuple[Bin, ...]:
     """Return the bins between consecutive `edges` that hold a source; the last edge may be None."""
     bins = []
-    for low, high in pairwise(edges):
-        inside = where & (values >= low) & (values < (np.inf if high is None else high))
+    for first, last in pairwise(edges):
+        low, high = float(first or 0.0), np.inf if last is None else float(last)
+        inside = where & (values >= low) & (values < high)
         if not inside.any():
             continue
         expected = counts.expected[inside]
         bins.append(
             Bin(
                 axis=axis,
-                low=float(low or 0.0),
-                high=None if high is None else float(high),
+                low=low,
+                high=None if last is None else high,
                 n_injected=int(inside.sum()),
                 n_found=int(counts.is_found[inside].sum()),
                 n_passed=int(counts.is_passed[inside].sum()),

@@ -65,7 +65,7 @@ def difference_images(
     rows = observations_by_id(opened, [p.observation_id for p in science_of.values()])
     labels = labels_of(rows.values())
     declared = surveys.load()
-    settings = _settings_by_survey(opened, declared)
+    settings = settings_by_survey(opened, declared)
     references: dict[UUID | None, UsedReference | NoWork] = {}
     for identity, observation in rows.items():
         try:
@@ -128,7 +128,7 @@ def difference_images(
     return result(products, products_metadata(products, labels=labels, metrics=SHOWN))
 
 
-def _settings_by_survey(
+def settings_by_survey(
     database: Database, declared: Mapping[str, SurveyConfig]
 ) -> dict[UUID, SubtractionSettings]:
     """Return the settings of every survey that has exposures, by its row id."""

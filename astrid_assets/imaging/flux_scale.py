@@ -84,6 +84,7 @@ def flux_scale(
 def _model_curve(psf: PSFModel, x: Floats, y: Floats, radii: Floats) -> Floats:
     """Return the growth curve of the PSF, the mean of its stamps at (x, y)."""
     stamp = np.mean([psf.at(a, b) for a, b in zip(x, y, strict=True)], axis=0)
-    middle, free = [float(psf.size // 2)], np.zeros(stamp.shape, np.uint32)
+    middle, free = np.array([psf.size / 2 - 0.5]), np.zeros(stamp.shape, np.uint32)
     unit = np.ones(stamp.shape, np.float32)
-    return growth_curve(stamp, unit, free, middle, middle, radii_pix=radii, flux=[1.0]).share
+    made = growth_curve(stamp, unit, free, middle, middle, radii_pix=radii, flux=np.ones(1))
+    return made.share

@@ -1,13 +1,16 @@
 """Dagster: one exposure minus another of the same night, tile and filter; nothing may be there."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from uuid import UUID
 
 import dagster as dg
 import numpy as np
 
 from astrid_assets.candidates.rules import CandidateSettings
 from astrid_assets.declared import NIGHT_TILE_ASSET, partition_of, result
-from astrid_assets.difference.subtract import SubtractionSettings
+from astrid_assets.difference.assets import SETTINGS as SUBTRACTION
+from astrid_assets.difference.assets import settings_by_survey
+from astrid_assets.exposures.surveys_resource import SurveysResource
 from astrid_assets.imaging.figures import Circle, preview_png
 from astrid_assets.metadata import pictures, products_metadata
 from astrid_assets.null_tests.counts import CANNOT_SEE
@@ -23,7 +26,7 @@ from astrid_resources.products import PartitionProducts
 CODE = StageCode(
     "null_pairs",
     "1",
-    {"subtraction": asdict(SubtractionSettings()), "candidates": asdict(CandidateSettings())},
+    {"subtraction": asdict(SUBTRACTION), "candidates": asdict(CandidateSettings())},
 )
 SHOWN = (
     "score_median",
@@ -49,10 +52,12 @@ def null_pairs(
     calibrated_exposures: PartitionProducts,
     database: DatabaseResource,
     object_store: ObjectStoreResource,
+    surveys: SurveysResource,
 ) -> dg.MaterializeResult[PartitionProducts]:
     """One exposure minus another of this night, for each filter: a null test of the subtraction.
 
-    Peaks of either sign are counted against Gaussian noise. Nothing later depends on it.
+    By the algorithm that makes the survey's differences. Peaks of either sign are counted against
+    Gaussian noise. Nothing later depends on it.
     """
     partition, opened, store = partition_of(context), database.database, object_store.store
     product_of = {p.observation_id: p for p in calibrated_exposures.passed}
@@ -62,7 +67,11 @@ def null_pairs(
         ObservedAt(row.id, str(row.survey_id), row.filter_band, row.detector or "", row.mjd_mid)
         for row in rows.values()
     ]
-    pairs = dict(choose_pairs(seen))
+    pairs: dict[UUID | None, UUID] = dict(choose_pairs(seen))
+    settings = {
+        survey: replace(chosen, compare_with=None)
+        for survey, chosen in settings_by_survey(opened, surveys.load()).items()
+    }
 
     def make(task: Task) -> Content:
         earlier = product_of[pairs[task.observation_id]]
@@ -71,6 +80,7 @@ def null_pairs(
             science,
             image_of(store, earlier),
             rng=np.random.default_rng(int(CODE.product_id(task)[:16], 16)),
+            subtraction_settings=settings[rows[task.observation_id].survey_id],
         )
         picture = store.put_bytes(_preview(null, science, title=task.label))
         return Content(
@@ -83,10 +93,11 @@ def null_pairs(
             f"{labels[later]} - {labels[earlier]}",
             (product_of[later].product_id, product_of[earlier].product_id),
             later,
+            {**CODE.parameters, "subtraction": asdict(settings[rows[later].survey_id])},
         )
         for later, earlier in pairs.items()
     ]
-    existing = loaded_products(opened, CODE.asset, partition)
+    existing = loaded_products(opened, CODE.asset, partition, is_stored=store.exists)
     products = run_stage(CODE, partition, tasks, make, existing=existing, log=context.log.info)
     named = {task.observation_id: task.label for task in tasks}
     metadata = products_metadata(products, labels=named, metrics=SHOWN)

@@ -10,6 +10,7 @@ import pytest
 
 from astrid_assets.detections.completeness import Axis, pooled
 from astrid_assets.detections.injection_plan import (
+    InjectedSources,
     InjectionSettings,
     NoRoomError,
     Sample,
@@ -62,7 +63,7 @@ def _recover(*, accepts: bool = True, seed: int = 1) -> Recovery:
     )  # fmt: skip
 
 
-def _plan(subtraction: Subtraction, seed: int = 3, **settings: object):
+def _plan(subtraction: Subtraction, seed: int = 3, **settings: object) -> InjectedSources:
     science = _pair()[0]
     return plan_injection(
         subtraction,
@@ -179,7 +180,7 @@ def test_injected_sources_do_not_raise_the_noise_they_are_found_in() -> None:
     scaled = subtract(resampled, reference)
     rng = np.random.default_rng(5)
     x, y = (grid.ravel() for grid in np.mgrid[30:390:24, 30:390:24])
-    flux = np.full(len(x), 8 * np.median(scaled.difference.psf_flux_error))
+    flux = np.full(len(x), 8 * float(np.median(scaled.difference.psf_flux_error)))
     injected = inject_sources(resampled, x=x + 0.3, y=y - 0.2, flux_adu=flux, rng=rng)
     naive = subtract(injected, reference)
     again = subtract_again(injected, scaled)

@@ -87,7 +87,7 @@ def test_a_misregistration_fails() -> None:
 def test_what_differs_is_counted_with_its_sign() -> None:
     science, other = exposures()
     rng = np.random.default_rng(2)
-    flux = np.full(3, 12 * np.median(right().subtraction.difference.psf_flux_error))
+    flux = np.full(3, 12 * float(np.median(right().subtraction.difference.psf_flux_error)))
     free = np.array([200.0, 450.0, 700.0])
     plus = inject_sources(science, x=free, y=free + 40, flux_adu=flux, rng=rng)
     metrics = pair_null(plus, other, rng=rng).metrics
