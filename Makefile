@@ -7,7 +7,7 @@
 #   ARGS='…'                     further arguments of demo, test, bench, bench-science, champion
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-faults dev bench bench-science champion lint format lock clean
+.PHONY: help env demo test test-faults test-s3 dev bench bench-science champion lint format lock clean
 
 VENV ?= .venv
 PYTHON ?=
@@ -29,7 +29,7 @@ ifneq ($(strip $(shell cat $(STAMP) 2>/dev/null)),$(strip $(CURDIR) $(PYTHON)))
 endif
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 env: $(STAMP) ## make or refresh the environment
 
@@ -44,6 +44,11 @@ test: env ## the tests (no network needed; with ASTRID_DATA also those on real f
 
 test-faults: env ## the long fault tests: kills, lost servers, broken stores, hostile files
 	@$(BIN)/python -m pytest -m faults -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-s3: env ## the object-store tests on a real S3 server (ENDPOINT=… BUCKET=… REGION=auto, keys in the environment)
+	@test -n '$(ENDPOINT)' || { echo "AstrID: make test-s3 ENDPOINT=https://… BUCKET=… REGION=auto, with S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY in the environment" >&2; exit 1; }
+	@TEST_S3_ENDPOINT='$(ENDPOINT)' TEST_S3_BUCKET='$(BUCKET)' TEST_S3_REGION='$(REGION)' \
+	  $(BIN)/python -m pytest -k 's3 or multipart or large or upload' astrid_tests/resources/test_objects.py astrid_tests/resources/test_multipart.py $(ARGS)
 
 dev: env ## the Dagster UI and daemon on 127.0.0.1:3000 (PORT=…)
 	@exec $(BIN)/astrid dev --port $(PORT)

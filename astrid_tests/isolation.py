@@ -36,11 +36,14 @@ class NetworkRefusedError(OSError):
 
 
 def is_local(address: Any) -> bool:
-    """Return whether a socket address means this machine (a Unix socket or a loopback address)."""
+    """Return whether a socket address means this machine (a Unix socket or a loopback address).
+
+    Every address counts where somebody asked for the tests of a real S3 service.
+    """
     if not isinstance(address, tuple):
         return True
     host = address[0]
-    if host in ("", "localhost"):
+    if host in ("", "localhost") or "TEST_S3_ENDPOINT" in os.environ:
         return True
     with contextlib.suppress(ValueError):
         parsed = ipaddress.ip_address(host)

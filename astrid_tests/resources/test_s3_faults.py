@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from astrid_resources.objects import ObjectStore, Retries, S3Bucket
 from astrid_resources.objects.retries import MAX_TRIES
-from astrid_tests.resources.conftest import BUCKET
 from astrid_tests.resources.fault_proxy import SLOW_S, FaultProxy, fault_proxy
+from astrid_tests.resources.s3_service import BUCKET
 
 PASSING = ("500", "502", "503", "504", "429", "reset", "lost_answer", "truncated")
 FINAL = ("400", "403", "404")
