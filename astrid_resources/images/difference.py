@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from astropy.io import fits
@@ -33,7 +33,7 @@ class DifferenceImage:
     psf_flux: PSF flux of a point source centred on each pixel, science counts.
     psf_flux_error: its standard error, science counts; +inf nowhere, large where masked.
     noise_scale_factor: the measured factor already applied to score and flux error (1: none).
-    algorithm: what really ran, an `Algorithm`.
+    algorithm: what really ran.
     """
 
     image: Image
@@ -41,7 +41,7 @@ class DifferenceImage:
     psf_flux: FloatArray = field(repr=False)
     psf_flux_error: FloatArray = field(repr=False)
     noise_scale_factor: float
-    algorithm: str
+    algorithm: Algorithm
 
     def __post_init__(self) -> None:
         for name in ("score_corrected", "psf_flux", "psf_flux_error"):
@@ -73,5 +73,14 @@ def read_difference(source: FitsTarget) -> DifferenceImage:
             hdus["PSF_FLUX"].data,
             hdus["PSF_FLUX_ERR"].data,
             float(header["NSCALE"]),
-            str(header["ALGORITH"]),
+            _algorithm(str(header["ALGORITH"])),
         )
+
+
+def _algorithm(name: str) -> Algorithm:
+    for known in get_args(Algorithm):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise ValueError(
+        f"a difference is made by one of {get_args(Algorithm)}, its file says {name!r}"
+    )
