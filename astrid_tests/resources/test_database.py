@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg2
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from astrid_resources.database import (
     Candidate,
     Database,
     Observation,
+    Patience,
     SchemaError,
     Survey,
     SystemConfig,
     load_partition,
     upsert,
 )
+from astrid_resources.database.transient import connected
 from astrid_resources.identity import UnstorableValueError
 from astrid_tests.resources.rows import NIGHT, SURVEY_ID, TILE, add_observations, observation
 from astrid_tests.resources.workers import commit, count, together, upgrade
@@ -217,6 +224,75 @@ def test_a_lock_is_held_until_the_transaction_ends(postgresql_url: str):
     with database.read() as other:
         assert other.execute(sa.text(number)).scalar_one() == 0
     database.dispose()
+
+
+def test_a_transaction_that_lost_against_another_is_repeated(postgresql_url: str):
+    """Two transactions that wait for each other: PostgreSQL ends one, which is done again."""
+    database = Database(postgresql_url, patience=Patience(first_wait_s=0.01))
+    with database.session() as session:
+        session.add_all([SystemConfig(key=key, value=0) for key in "ab"])
+    both_hold_one = threading.Barrier(2)
+
+    def add(session: Session, keys: str) -> None:
+        for number, key in enumerate(keys):
+            query = sa.select(SystemConfig).where(SystemConfig.key == key).with_for_update()
+            config = session.scalars(query).one()
+            config.value = config.value + 1
+            if number == 0 and not database.n_repeated:
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    both_hold_one.wait(10)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda keys: database.transaction(lambda s: add(s, keys)), ["ab", "ba"]))
+    assert database.n_repeated == 1
+    with database.read() as session:
+        assert session.scalars(sa.select(SystemConfig.value)).all() == [2, 2]
+    database.dispose()
+
+
+def test_what_is_wrong_is_not_repeated(database: Database):
+    tries = []
+
+    def work(session: Session) -> None:
+        tries.append(1)
+        session.add(SystemConfig(key="k", value=1))
+        session.add(SystemConfig(key="k", value=2))
+
+    with pytest.raises(sa.exc.IntegrityError):
+        database.transaction(work)
+    assert (tries, database.n_repeated) == ([1], 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "passes"),
+    [
+        ('connection to server at "db", port 5432 failed: Connection refused', True),
+        ("failed: FATAL:  the database system is starting up", True),
+        ("failed: FATAL:  sorry, too many clients already", True),
+        ('could not translate host name "db": Temporary failure in name resolution', True),
+        ('failed: FATAL:  password authentication failed for user "astrid"', False),
+        ('failed: FATAL:  database "astrid" does not exist', False),
+        ('could not translate host name "db": Name or service not known', False),
+    ],
+)
+def test_only_a_server_that_is_away_is_waited_for(words: str, passes: bool):
+    tries = []
+
+    def connect() -> str:
+        tries.append(1)
+        if len(tries) < 3:
+            raise psycopg2.OperationalError(words)
+        return "connection"
+
+    patience = Patience(first_wait_s=0.001)
+    refused = psycopg2.OperationalError
+    if passes:
+        assert connected(connect, patience, refused=refused) == "connection"
+        tries.clear()
+        patience = Patience(away_s=-1.0)
+    with pytest.raises(psycopg2.OperationalError):
+        connected(connect, patience, refused=refused)
+    assert len(tries) == 1
 
 
 def test_a_new_person_s_row_gets_a_random_id(database: Database):
