@@ -33,6 +33,7 @@ PLACES = {
     "current_reference": (3, 3.2),
     "difference_images": (3, 2),
     "candidates": (4, 2),
+    "null_pairs": (3, 1.0),
     "detections": (5, 2),
     "injection_recovery": (5, 0.9),
     "transients": (6, 2),
@@ -40,6 +41,7 @@ PLACES = {
     "training_set": (0, 0.3),
     "unet_model": (1, 0.3),
     "model_evaluation": (2, 0.3),
+    "model_promotion": (3, 0.1),
 }
 EXTERNAL = {"current_reference", "champion_model"}
 
