@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from astrid_assets.detections.champion_files import SHIPPED_FOLDER, Champion, load_champion
+from astrid_assets.detections.model_facts import scalar_figures
 from astrid_assets.training.ablations import ablations
 from astrid_assets.training.build import ChampionSettings, build_champion
 from astrid_assets.training.dataset import Dataset, make_dataset, summary
@@ -115,22 +115,11 @@ def _evidence(options: argparse.Namespace, settings: ChampionSettings) -> Champi
         champion = with_figures(options.out, {"search": found})
     if options.ablations:
         found = ablations(
-            settings, store=options.ablations, workers=options.workers,
-            report=_field_report("ablation"),
+            settings, store=options.ablations, scaled_store=options.store,
+            workers=options.workers, report=_field_report("ablation"),
         )  # fmt: skip
         champion = with_figures(options.out, {"ablations": found})
     return with_figures(options.out, {"speed": speed_figures(options.out)})
-
-
-def _scalars(figures: dict[str, Any]) -> dict[str, float]:
-    values = {
-        name: figure["value"] if isinstance(figure, dict) and "value" in figure else figure
-        for name, figure in figures.items()
-    }
-    return {
-        name: value for name, value in values.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    }  # fmt: skip
 
 
 def _track(champion: Champion, settings: ChampionSettings, folder: Path) -> None:
@@ -141,7 +130,7 @@ def _track(champion: Champion, settings: ChampionSettings, folder: Path) -> None
         artifact_location=str(own.home / "mlflow"),
     )
     with tracking.run("champion", parameters=asdict(settings)) as run:
-        run.log_metrics(_scalars(dict(champion.record["evaluation"])))
+        run.log_metrics(scalar_figures(champion.record["evaluation"]))
         for file in sorted(folder.iterdir()):
             run.log_file(file)
 
@@ -164,7 +153,7 @@ def main(arguments: list[str] | None = None) -> None:
     champion = _evidence(options, settings)
     if not options.no_tracking:
         _track(champion, settings, options.out)
-    for name, value in _scalars(dict(champion.record["evaluation"])).items():
+    for name, value in scalar_figures(champion.record["evaluation"]).items():
         _log.info("%s: %s", name, value)
     _log.info("champion %s, threshold %.4f", champion.version, champion.threshold)
 

@@ -36,21 +36,22 @@ def ablations(
     settings: ChampionSettings,
     *,
     store: Path,
+    scaled_store: Path | None = None,
     workers: int = 1,
     report: Callable[[int, str], None] | None = None,
 ) -> dict[str, Any]:
     """Return the table of variants: each one member, fitted with one part left out.
 
-    store: folder that keeps the fields made so far, once as usual and once at image pixels. The
-    candidates are the same in both, so that all comparisons are paired.
+    store: folder that keeps the fields made so far at image pixels, and as usual where no
+    scaled_store has them. The candidates are the same in both, so that all comparisons are paired.
     """
     settings = replace(settings, fit=replace(settings.fit, n_members=1))
     sets = {}
-    for name, made_by in (
-        ("scaled", settings.dataset),
-        ("fixed", without_scale(settings.dataset)),
+    for name, made_by, kept in (
+        ("scaled", settings.dataset, scaled_store or store / "scaled"),
+        ("fixed", without_scale(settings.dataset), store / "fixed"),
     ):
-        dataset = make_dataset(made_by, store=store / name, workers=workers, report=report)
+        dataset = make_dataset(made_by, store=kept, workers=workers, report=report)
         sets[name] = store / f"{name}.npz"
         save_training_set(dataset.samples, sets[name], record={})
     tasks = [(v, sets["fixed" if v == "no_scale_normalisation" else "scaled"]) for v in VARIANTS]

@@ -40,18 +40,18 @@ class ArtefactSettings:
 
     spike_snr_min: stars of this sky-limited S/N have spikes; spike_share: of a star's flux in its
     four arms; spike_share_of_fields: telescopes that have a spider; in turned_share of those the
-    field turns between epochs. ghosts: wide rings; compact_ghosts: round spots of 1.6 to 4 FWHM.
+    field turns between epochs. ghosts: wide rings; compact_ghosts: round spots of 2.2 to 5 FWHM.
     satellites: across the whole frame, flashes: 8 to 40 FWHM long. columns: wrong by an offset
     over part of their length and not declared bad. hot_pixels: one pixel.
     """
 
     spike_snr_min: float = 800.0
     spike_share: tuple[float, float] = (0.004, 0.02)
-    spike_share_of_fields: float = 0.4
+    spike_share_of_fields: float = 0.25
     turned_share: float = 0.6
     ghosts: float = 0.5
     ghost_sigma: tuple[float, float] = (0.1, 0.6)
-    compact_ghosts: float = 6.0
+    compact_ghosts: float = 4.0
     compact_ghost_snr: tuple[float, float] = (5.0, 40.0)
     satellites: float = 0.15
     flashes: float = 0.8
@@ -177,10 +177,10 @@ def _ring(
 def _spot(
     canvas: _Canvas, epoch: Epoch, rng: np.random.Generator, settings: ArtefactSettings
 ) -> None:
-    """A defocused reflection: round, wider than the PSF by a factor 1.6 to 4."""
+    """A defocused reflection: round, wider than the PSF by a factor 2.2 to 5."""
     ny, nx = canvas.shape
     x, y = rng.uniform(0, nx), rng.uniform(0, ny)
-    sigma = epoch.fwhm_pix * rng.uniform(1.6, 4.0) * _SIGMA_PER_FWHM
+    sigma = epoch.fwhm_pix * rng.uniform(2.2, 5.0) * _SIGMA_PER_FWHM
     snr = float(np.exp(rng.uniform(*np.log(settings.compact_ghost_snr))))
     peak = snr * canvas.sigma / (sigma * np.sqrt(np.pi))
     window = canvas.window(x, y, 4 * sigma)

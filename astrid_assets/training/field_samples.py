@@ -34,6 +34,7 @@ from astrid_resources.images import Image, MaskPlane, has_any
 
 Floats = NDArray[np.float64]
 _VIEW_STEP = 10_000
+_NOT_SEARCHED = "no_data"
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def label_subtraction(
     labels = label_candidates(
         x, y, negative, significance, truth, fwhm_pix=fwhm, settings=settings.labels
     )
-    keep = np.flatnonzero(labels.is_kept)
+    keep = np.flatnonzero(labels.is_kept & ~(labels.is_real & (rules == _NOT_SEARCHED)))
     x, y, negative, source = x[keep], y[keep], negative[keep], labels.source[keep]
     is_real = labels.is_real[keep]
     snr = true_snr(truth, subtraction)

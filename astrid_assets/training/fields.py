@@ -25,6 +25,8 @@ class FieldSettings:
     fwhm_pix, reference_fwhm_factor, reference_depth: ranges, log-uniform; the reference is as deep
         as `reference_depth` science exposures.
     sides_pix: edges of the square fields, drawn among; small ones have few stars for PSF and shift.
+    stars_per_mpix, galaxies_per_mpix: log-uniform, but no more stars than stars_per_beam_max per
+        squared FWHM.
     coadded_share: of fields whose reference is a coadd of `coadded_inputs` exposures, each with
         its own seeing, pointing and cosmic rays; the others have one deep exposure.
     partial_share: of fields that the reference covers in part, so that edges lie inside.
@@ -41,10 +43,11 @@ class FieldSettings:
     coadded_share: float = 0.2
     coadded_inputs: tuple[int, int] = (3, 4)
     stars_per_mpix: tuple[float, float] = (300.0, 7000.0)
+    stars_per_beam_max: float = 0.06
     galaxies_per_mpix: tuple[float, float] = (80.0, 800.0)
     cosmic_rays_per_mpix: tuple[float, float] = (10.0, 250.0)
     bad_columns_max: int = 3
-    partial_share: float = 0.08
+    partial_share: float = 0.05
     undeclared_share: float = 0.3
     sources: SourceSettings = field(default_factory=SourceSettings)
     artefacts: ArtefactSettings = field(default_factory=ArtefactSettings)
@@ -138,13 +141,14 @@ def make_sky(epoch: Epoch, settings: FieldSettings, rng: np.random.Generator) ->
     """Return the stars and galaxies of a field, 1.5 mag deeper than the epoch."""
     ny, nx = epoch.shape
     area = (_WIDER * max(ny, nx)) ** 2 / 1e6
+    crowded = 1e6 * settings.stars_per_beam_max / epoch.fwhm_pix**2
     faint = epoch.magnitude_of_snr(5.0) + 1.5
     return make_field(
         rng,
         ra_deg=epoch.ra_deg,
         dec_deg=epoch.dec_deg,
         size_deg=_WIDER * max(ny, nx) * epoch.pixel_scale_arcsec / 3600,
-        n_stars=round(_log_uniform(rng, settings.stars_per_mpix) * area),
+        n_stars=round(min(_log_uniform(rng, settings.stars_per_mpix), crowded) * area),
         n_galaxies=round(_log_uniform(rng, settings.galaxies_per_mpix) * area),
         magnitude_bright=faint - float(rng.uniform(8.5, 12.5)),
         magnitude_faint=faint,

@@ -23,8 +23,10 @@ class LabelSettings:
 
     match_fwhm: a candidate this close to a source put in is that source; others within
     exclude_fwhm of it are neither real nor bogus and left out. mask_fwhm: radius of the mask.
-    residual_fwhm: a bogus this close to a star or galaxy of at least residual_snr_min is its
-    residual; artefact_fwhm: this close to an artefact's pixels it is of that artefact.
+    One that was put in where the footprint leaves the measured area of either image is neither too:
+    nothing is searched there. residual_fwhm: a bogus this close to a star or galaxy of at least
+    residual_snr_min is its residual; artefact_fwhm: this close to an artefact's pixels it is of
+    that artefact.
     """
 
     match_fwhm: float = 0.6

@@ -12,7 +12,7 @@ from astrid_assets.imaging.figures import png_bytes
 from astrid_assets.training.samples import TrainingSet
 
 _GAP, _CAPTION, _DPI = 4, 13, 100
-_LOW, _HIGH = -2.0, 5.0
+_LOW, _HIGH, _N_GREYS = -2.0, 5.0, 12
 
 
 def sheet_png(
@@ -20,7 +20,8 @@ def sheet_png(
 ) -> bytes:
     """Return a PNG of (n, s, s, 3) cutouts, science | reference | difference each, with captions.
 
-    Grey levels run from -2 to 5 in asinh of the noise, the same for all.
+    Grey levels run from -2 to 5 in asinh of the noise, the same for all, and are few: noise in full
+    depth would not compress.
     """
     n, size = len(cutouts), cutouts.shape[1]
     rows = max(1, -(-n // columns))
@@ -30,6 +31,8 @@ def sheet_png(
         y, x = k // columns * height + _CAPTION, k % columns * width
         triple = np.concatenate([cutouts[k, :, :, c] for c in range(3)], axis=1)
         canvas[y : y + size, x : x + 3 * size] = triple
+    step = (_HIGH - _LOW) / _N_GREYS
+    canvas = _LOW + step * np.round((np.clip(canvas, _LOW, _HIGH) - _LOW) / step)
     shape = (canvas.shape[1] / _DPI, canvas.shape[0] / _DPI + 0.3)
     figure = Figure(figsize=shape)
     axes = figure.add_axes((0, 0, 1, 1 - 0.3 / shape[1]))

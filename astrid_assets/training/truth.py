@@ -36,7 +36,7 @@ class SourceSettings:
     separation_fwhm: float = 6.0
     on_galaxy_share: float = 0.38
     nuclear_share: float = 0.12
-    near_star_share: float = 0.1
+    near_star_share: float = 0.06
     variable_share: float = 0.12
     variable_ratio: tuple[float, float] = (0.15, 1.5)
     variable_star_share_max: float = 0.04

@@ -25,8 +25,8 @@ class WarpSettings:
     share: float = 0.45
     linear_share: float = 0.35
     linear_shift_pix: tuple[float, float] = (0.1, 0.9)
-    rotation_deg: float = 2.0
-    scale: tuple[float, float] = (0.9, 1.12)
+    rotation_deg: float = 1.0
+    scale: tuple[float, float] = (0.95, 1.05)
 
 
 @dataclass(frozen=True)
