@@ -29,13 +29,21 @@ from astrid_resources.products import StoredObject
 
 
 def store_model(
-    database: Database, store: ObjectStore, name: str, **changes: Any
+    database: Database,
+    store: ObjectStore,
+    name: str,
+    *,
+    network: bytes | None = None,
+    **changes: Any,
 ) -> tuple[Model, dict[str, StoredObject]]:
-    """Store and register a challenger; `changes` are of its record. Return its row and objects."""
+    """Store and register a challenger; `changes` are of its record. Return its row and objects.
+
+    network: another ONNX file than the shipped one.
+    """
     proto = onnx.load(SHIPPED_FOLDER / ONNX_FILE)
     proto.producer_name = name
     files = {
-        ONNX_FILE: proto.SerializeToString(),
+        ONNX_FILE: network or proto.SerializeToString(),
         KERAS_FILE: (SHIPPED_FOLDER / KERAS_FILE).read_bytes(),
     }
     record = json.loads((SHIPPED_FOLDER / RECORD_FILE).read_text()) | {

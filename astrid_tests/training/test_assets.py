@@ -28,10 +28,11 @@ from astrid_resources.io_managers import ProductsIOManager
 from astrid_resources.model_registry import MLflowTracking
 from astrid_resources.objects import ObjectStore
 from astrid_resources.products import PartitionProducts, Product
+from astrid_tests.detections.fixed_model import fixed_champion
 from astrid_tests.detections.stored_models import store_model, take_into_use
 from astrid_tests.training.toy import toy_set
 
-TINY = TrainingConfig(n_nights=10, n_steps=60, n_members=1, channels=[4, 8])
+TINY = TrainingConfig(n_nights=10, n_steps=30, n_members=1, channels=[4, 8])
 
 
 @dataclass
@@ -60,7 +61,7 @@ class World:
         """Store a set of toy candidates as the asset `training_set` would."""
         path = self.folder / "samples.npz"
         record = {"settings": json.loads(json.dumps(asdict(config.settings().dataset)))}
-        samples = toy_set(800, seed=3, n_nights=40)
+        samples = toy_set(480, seed=3, n_nights=40)
         save_training_set(samples, path, record={**record, "skipped": {}})
         product = Product("training_set", "toy", objects={"samples": self.store.put_file(path)})
         with self.database.session() as session:
@@ -68,11 +69,9 @@ class World:
                 session, asset="training_set", night=None, tile=None, products=[product]
             )
 
-    def train(
-        self, config: TrainingConfig, instance: dg.DagsterInstance
-    ) -> dg.ExecuteInProcessResult:
+    def train(self, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
         """Run network, evaluation, promotion and its checks; the set is read from the stores."""
-        values = {key: value for key, value in config.model_dump().items() if value is not None}
+        values = {key: value for key, value in TINY.model_dump().items() if value is not None}
         return dg.materialize(
             [room.training_set, room.unet_model, room.model_evaluation, room.model_promotion,
              challenger_is_better, registry_mirrors_table],
@@ -115,22 +114,24 @@ def test_a_challenger_is_refused_then_promoted_then_gone_back_from(
     world: World, instance: dg.DagsterInstance
 ) -> None:
     shipped = active_model(world.database)
-    poor = TINY.model_copy(update={"n_steps": 2})
     world.put_set(TINY)
-    worse = world.train(poor, instance)
+    worse = world.train(instance)
     assert worse.success
     assert _checks(worse) == {"challenger_is_better": False, "registry_mirrors_table": True}
     assert active_model(world.database).id == shipped.id
     with world.database.read() as session:
-        (untried,) = session.scalars(sa.select(Model).where(Model.id != shipped.id))
-    assert untried.decision["outcome"] == "refused"
-    assert untried.decision["n_fields"] >= 10
-    assert untried.mlflow_run_id is not None
+        (trained,) = session.scalars(sa.select(Model).where(Model.id != shipped.id))
+    assert trained.decision["outcome"] == "refused"
+    assert trained.decision["n_fields"] >= 10
+    assert trained.mlflow_run_id is not None
 
+    blind = fixed_champion(accepts=True)
+    untried, _ = store_model(world.database, world.store, "2-blind", network=blind.onnx)
     take_into_use(world.database, untried)
-    better = world.train(TINY, instance)
+    better = world.train(instance)
     assert _checks(better) == {"challenger_is_better": True, "registry_mirrors_table": True}
     promoted = model_in_use(world.database, world.store)
+    assert promoted.row_id == trained.id
     (decision,) = world.products("model_promotion").products
     assert decision.metrics["gain"]["low"] > 0
     assert decision.metrics["onnx_difference"] <= 1e-5
@@ -140,7 +141,7 @@ def test_a_challenger_is_refused_then_promoted_then_gone_back_from(
     (model,) = world.products("unet_model").products
     assert model.objects["onnx"].sha256 == promoted.champion.sha256
 
-    same = world.train(TINY, instance)
+    same = world.train(instance)
     assert _checks(same)["challenger_is_better"]
     assert world.products("unet_model").products[0].objects == model.objects
     (again,) = world.products("model_promotion").products
@@ -148,7 +149,7 @@ def test_a_challenger_is_refused_then_promoted_then_gone_back_from(
 
     now, before = rollback(world.database, world.store, user="ada", reason="a test")
     assert (now.sha256, before.sha256) == (untried.content_sha256, promoted.champion.sha256)
-    vetoed = world.train(TINY, instance)
+    vetoed = world.train(instance)
     assert not _checks(vetoed)["challenger_is_better"]
     assert active_model(world.database).id == untried.id, "no run undoes what a person did"
     with world.database.read() as session:
