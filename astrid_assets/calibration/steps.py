@@ -133,6 +133,7 @@ class Steps:
     def remove_sky(self, fwhm_pix: float) -> None:
         """Estimate and subtract the background; set the variance that follows from it."""
         unusable = self.unusable
+        del self.background, self.signal, self.variance  # four images' room for the new ones
         found = estimate_background(
             self.data, unusable=unusable, mesh_pix=self.settings.mesh_pix, fwhm_pix=fwhm_pix
         )
@@ -248,8 +249,6 @@ class Steps:
         """Return the image, where its sources are, and how many were found."""
         raw, settings = self.raw, self.settings
         unusable = self.unusable
-        empty = self.planes[MaskPlane.COSMIC_RAY] | self.planes[MaskPlane.BAD]
-        data, interpolated = filling.filled(self.signal, where=empty, unusable=unusable)
         significance = source_significance(
             self.signal, self.background.rms, unusable=unusable, fwhm_pix=fit.fwhm_pix
         )
@@ -258,6 +257,10 @@ class Steps:
             threshold_sigma=settings.source_sigma,
             grow_pix=settings.source_grow_pix,
         )
+        n_sources = count_peaks(significance, threshold_sigma=settings.detection_sigma)
+        del significance  # whole images are made one after the other, never all at once
+        empty = self.planes[MaskPlane.COSMIC_RAY] | self.planes[MaskPlane.BAD]
+        data, interpolated = filling.filled(self.signal, where=empty, unusable=unusable)
         mask = self.mask()
         _set(mask, interpolated, MaskPlane.INTERPOLATED)
         _set(mask, sources, MaskPlane.DETECTED)
@@ -268,7 +271,7 @@ class Steps:
         image = Image(
             data, self.variance, mask, raw.wcs, meta, psf=fit.psf, header=raw.header.copy()
         )
-        return image, sources, count_peaks(significance, threshold_sigma=settings.detection_sigma)
+        return image, sources, n_sources
 
 
 def _set(bits: NDArray[np.uint32], where: NDArray[np.bool_], plane: MaskPlane) -> None:
