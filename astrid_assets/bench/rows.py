@@ -171,7 +171,7 @@ def _copy_seconds(database: Database) -> float:
     text = io.StringIO()
     with database.engine.begin() as connection:
         cursor = connection.connection.cursor()
-        cursor.copy_expert(f"COPY {Candidate.__tablename__} TO STDOUT", text)  # type: ignore[attr-defined]
+        cursor.copy_expert(f"COPY {Candidate.__tablename__} TO STDOUT", text)
         connection.execute(
             sa.text(f"CREATE TABLE {name} (LIKE {Candidate.__tablename__} INCLUDING ALL)")
         )
@@ -180,7 +180,7 @@ def _copy_seconds(database: Database) -> float:
     def copy() -> None:
         with database.engine.begin() as connection:
             cursor = connection.connection.cursor()
-            cursor.copy_expert(f"COPY {name} FROM STDIN", text)  # type: ignore[attr-defined]
+            cursor.copy_expert(f"COPY {name} FROM STDIN", text)
 
     seconds = _seconds(copy)
     with database.engine.begin() as connection:

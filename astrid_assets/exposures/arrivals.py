@@ -132,7 +132,8 @@ def _taken_up(
     )
     taken: dict[PartitionId, set[tuple[str, str]]] = {key: set() for key in keys}
     for night, tile, identity, text in session.execute(query):
-        taken[night, tile].add((str(identity), text))
+        if night is not None and tile is not None:
+            taken[night, tile].add((str(identity), text))
     return taken
 
 

@@ -77,9 +77,9 @@ def _copy(connection: sa.Connection, target: str, table: sa.Table, rows: Rows) -
         raise sa.exc.InvalidRequestError("the connection is closed")
     cursor = driver.cursor()
     try:
-        cursor.copy_expert(statement, io.StringIO("".join(lines)))  # type: ignore[attr-defined]
+        cursor.copy_expert(statement, io.StringIO("".join(lines)))
     except dialect.loaded_dbapi.Error as error:
-        is_lost = dialect.is_disconnect(error, driver, cursor)  # type: ignore[arg-type]
+        is_lost = dialect.is_disconnect(error, driver, cursor)
         if is_lost:
             connection.invalidate(error)
         raise sa.exc.DBAPIError.instance(

@@ -137,7 +137,7 @@ def settle_rows(table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> list[dict
                 continue
             value = row[name]
             is_settled = value is None or (
-                type(value) is unchanged and (unchanged is not float or math.isfinite(value))
+                type(value) is unchanged and (type(value) is not float or math.isfinite(value))
             )
             settled[name] = value if is_settled else settle_value(column, value)
         out.append(settled)

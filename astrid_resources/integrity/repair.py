@@ -104,7 +104,9 @@ def pending_reruns(database: Database) -> dict[Rerun, datetime]:
     )
     with database.read() as session:
         return {
-            Rerun.of(asset, night, tile): at for asset, night, tile, at in session.execute(query)
+            Rerun.of(asset, night, tile): at
+            for asset, night, tile, at in session.execute(query)
+            if at is not None
         }
 
 
