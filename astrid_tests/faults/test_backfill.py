@@ -32,7 +32,12 @@ from astrid_tests.faults.actors import perform
 from astrid_tests.faults.place import DAGSTER, Place, Places
 from astrid_tests.faults.sky import SCIENCE_NIGHTS_MJD, frame, put
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.timeout(1500),
+    # Dagster asks itself, as it makes a backfill, for what it calls by another name now.
+    pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources` is deprecated"),
+]
 
 N_NIGHTS = int(os.environ.get("BACKFILL_NIGHTS", "40"))
 """`make test-backfill` has 200."""
@@ -152,7 +157,8 @@ def test_each_good_partition_is_done_once(place: Place, monkeypatch: pytest.Monk
     command = ("astrid_tests.faults.launcher", str(place.home / "runs.socket"))
     with (
         dg.DagsterInstance.get() as instance,
-        process(place, *command, stdout=subprocess.PIPE) as runs,
+        (place.home / "runs.log").open("w") as log,
+        process(place, *command, stdout=subprocess.PIPE, stderr=log) as runs,
     ):
         assert runs.stdout is not None
         assert runs.stdout.readline() == "ready\n"

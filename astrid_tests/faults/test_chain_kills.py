@@ -13,7 +13,7 @@ from astrid_tests.faults.actors import Action, perform
 from astrid_tests.faults.place import Place, Places
 from astrid_tests.faults.undisturbed import Undisturbed
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 
 KILLS = {"ingest": 7, "night": 9, "reference": 5}
 """How often each run is killed before it may end; with four runs 30 in all."""

@@ -26,7 +26,7 @@ from astrid_tests.faults.sky import (
 )
 from astrid_tests.faults.undisturbed import NIGHTS, RUNS, TILE
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 
 MJD = SCIENCE_NIGHTS_MJD[0]
 SCIENCE = ("night", NIGHTS[1], TILE)

@@ -14,7 +14,7 @@ from astrid_tests.faults.place import Place, Places, Rows
 from astrid_tests.faults.sky import REFERENCE_NIGHT_MJD, SCIENCE_NIGHTS_MJD, deliver
 from astrid_tests.faults.undisturbed import TILE
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 
 FIRST_MJD = SCIENCE_NIGHTS_MJD[0]
 SCIENCE: tuple[Action, ...] = tuple(("night", f"2018-08-{day:02}", TILE) for day in (3, 4, 5))

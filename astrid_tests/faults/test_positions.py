@@ -17,7 +17,7 @@ from astrid_resources.database.cone import separation_arcsec
 
 pytestmark = pytest.mark.faults
 
-N_POSITIONS, N_MATCHED = 100_000, 1500
+N_POSITIONS, N_MATCHED = 100_000, 500
 CENTRES = [
     (0.0, 0.0), (359.9999, 0.0), (359.9999, -45.0), (0.0001, 60.0), (0.0, 90.0), (123.0, 89.9999),
     (0.0, -90.0), (359.9999, -89.9999), (45.0, 41.8103), (318.108, -66.0157),
@@ -26,16 +26,17 @@ RADII = (0.05, 1.0, 60.0, 3600.0)
 
 
 def positions(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions (deg): half of them near the awkward places, at any distance."""
+    """Return positions (deg): half of them near the awkward places, a tenth of these very near."""
     from astropy import units
     from astropy.coordinates import SkyCoord
 
     n_each = N_POSITIONS // (2 * len(CENTRES))
     ra, dec = [], []
     for centre in CENTRES:
+        far = 10_000 * np.sqrt(rng.uniform(0, 1, n_each))
+        far[: n_each // 10] = 10 ** rng.uniform(-2, 4, n_each // 10)
         near = SkyCoord(*centre, unit="deg").directional_offset_by(
-            rng.uniform(0, 360, n_each) * units.deg,
-            10 ** rng.uniform(-2, 4, n_each) * units.arcsec,
+            rng.uniform(0, 360, n_each) * units.deg, far * units.arcsec
         )
         ra.append(near.ra.deg)
         dec.append(near.dec.deg)
@@ -86,7 +87,7 @@ def test_searches_equal_brute_force(url: str):
                 n_found += len(found)
         assert n_found > 10_000
         chosen = np.random.default_rng(1).choice(N_POSITIONS, N_MATCHED, replace=False)
-        for radius in (2.0, 300.0):
+        for radius in (2.0, 60.0):
             started = time.process_time()
             matches = cross_match(session, places, ra[chosen], dec[chosen], radius)
             seconds = time.process_time() - started

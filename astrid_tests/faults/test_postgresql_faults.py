@@ -19,7 +19,7 @@ from astrid_tests.faults.postgresql_proxy import commit_proxy
 from astrid_tests.faults.undisturbed import NIGHTS, RUNS, TILE, Undisturbed
 from astrid_tests.resources.conftest import running_postgresql
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 
 STOPPED_S = 20.0
 SCIENCE = ("night", NIGHTS[1], TILE)

@@ -36,7 +36,7 @@ from astrid_resources.database.cone import separation_arcsec
 from astrid_resources.products import Product
 from astrid_tests.resources.rows import NIGHT, TILE, add_observations, difference_product
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1500)]
 
 N_NIGHTS, N_TILES, N_PER_PARTITION = 100, 100, 100
 N_PARTITIONS = N_NIGHTS * N_TILES
