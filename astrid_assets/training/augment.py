@@ -79,7 +79,7 @@ def augment(
     n, size = cutouts.shape[:2]
     both = np.concatenate([np.sinh(cutouts), masks[..., None]], axis=3)
     out = np.empty_like(both)
-    turns = rng.integers(8 if settings.turns else 1, size=n)
+    turns = np.floor(rng.random(n) * (8 if settings.turns else 1)).astype(int)
     for i in range(n):
         turn = int(turns[i])
         stamp = np.rot90(both[i], turn % 4)

@@ -193,7 +193,7 @@ def _fit_member(
     if not taken:
         return network.get_weights(model), losses
     stacks = [np.stack(parts) for parts in zip(*taken, strict=True)]
-    return [np.mean(s, axis=0, dtype=np.float64).astype(np.float32) for s in stacks], losses
+    return [np.asarray(s.mean(axis=0, dtype=np.float64), np.float32) for s in stacks], losses
 
 
 _reports: Any = None
