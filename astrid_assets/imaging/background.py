@@ -7,11 +7,13 @@ bins is as precise as that of the pixels and costs a quarter. The noise is that 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from astrid_assets.imaging.noise_steps import find_noise_steps
 from astrid_assets.imaging.sky_cells import Cells
 from astrid_assets.imaging.smoothing import gaussian_taps, smoothed
 from astrid_assets.imaging.sources import DEFAULT_FWHM_PIX, source_mask
@@ -70,18 +72,26 @@ def estimate_background(
     whole = cover >= 0.5
     step = 2 if mesh_pix >= _FINE_MESH_PIX else 1
     levels, scatters = cells.clipped(mean, whole, step=step)
+    factor: Floats32 | None = None
     for _ in range(_ROUNDS):
         base = cells.map(levels, is_binned=True)
         left = mean - base
-        rms = _rms_map(cells, scatters, is_binned=True)
+        rms = _rms_map(cells, scatters, factor, is_binned=True)
         significance = _significance(left, cover, rms, fwhm_pix)
         near, nearest = (
             source_mask(significance, threshold_sigma=sigma, grow_pix=_GROW_BINS)
             for sigma in (_LEVEL_MASK_SIGMA, _RMS_MASK_SIGMA)
         )
         levels = cells.medians(left, whole & ~near) + cells.at_centres(base)
-        scatters = cells.scatters(left, whole & ~nearest)
-    return _background(data, usable & _unbinned(~nearest, data.shape), cells, levels)
+        sky = whole & ~nearest
+        scatters = cells.scatters(left if factor is None else left / factor, sky)
+        if factor is None:
+            steps = find_noise_steps(left, sky, scatters, cells.edges(is_binned=True))
+            if steps is not None:
+                factor = steps.map(left.shape)
+                scatters = cells.scatters(left / factor, sky)
+    sky = usable & _unbinned(~nearest, data.shape)
+    return _background(data, sky, cells, levels, factor)
 
 
 def rough_background(data: Floats32, *, unusable: Bools, mesh_pix: int = 64) -> Background:
@@ -91,8 +101,15 @@ def rough_background(data: Floats32, *, unusable: Bools, mesh_pix: int = 64) -> 
     """
     usable = _usable(data, unusable)
     cells = Cells(data.shape, mesh_pix)
-    levels, scatters = cells.clipped(data, usable, step=4 if mesh_pix >= _FINE_MESH_PIX else 2)
-    return Background(cells.map(levels), _rms_map(cells, scatters))
+    step = 4 if mesh_pix >= _FINE_MESH_PIX else 2
+    levels, scatters = cells.clipped(data, usable, step=step)
+    level = cells.map(levels)
+    steps = find_noise_steps(data, usable, scatters, cells.edges(is_binned=False))
+    if steps is None:
+        return Background(level, _rms_map(cells, scatters))
+    factor = steps.map(data.shape)
+    scatters = cells.clipped((data - level) / factor, usable, step=step)[1]
+    return Background(level, _rms_map(cells, scatters, factor))
 
 
 def _usable(data: Floats32, unusable: Bools) -> Bools:
@@ -107,18 +124,36 @@ def _usable(data: Floats32, unusable: Bools) -> Bools:
 
 
 def _background(
-    data: Floats32, sky: Bools, cells: Cells, levels: NDArray[np.float64]
+    data: Floats32,
+    sky: Bools,
+    cells: Cells,
+    levels: NDArray[np.float64],
+    factor: Floats32 | None = None,
 ) -> Background:
-    """The maps that follow from the cells' levels and from the pixels where `sky`."""
+    """The maps that follow from the cells' levels and from the pixels where `sky`.
+
+    factor: steps of the noise, on bins.
+    """
     level = cells.map(levels)
-    return Background(level, _rms_map(cells, cells.scatters(data - level, sky)))
+    left = data - level
+    if factor is not None:
+        factor = _unbinned(factor, data.shape)
+        left /= factor
+    return Background(level, _rms_map(cells, cells.scatters(left, sky), factor))
 
 
-def _rms_map(cells: Cells, scatters: NDArray[np.float64], *, is_binned: bool = False) -> Floats32:
-    """The cells' scatters as a map that is positive everywhere."""
+def _rms_map(
+    cells: Cells,
+    scatters: NDArray[np.float64],
+    factor: Floats32 | None = None,
+    *,
+    is_binned: bool = False,
+) -> Floats32:
+    """The cells' scatters, times the noise's steps, as a map that is positive everywhere."""
     least = np.float32(0.1 * np.nanmedian(scatters) + 1e-12)
     rms = cells.map(scatters, is_binned=is_binned)
-    return np.maximum(rms, least, out=rms)
+    np.maximum(rms, least, out=rms)
+    return rms if factor is None else rms * factor
 
 
 def _significance(
@@ -151,9 +186,9 @@ def _binned(data: Floats32, usable: Bools) -> tuple[Floats32, Floats32]:
     return mean, cover
 
 
-def _unbinned(bins: Bools, shape: tuple[int, int]) -> Bools:
-    out: Bools = np.repeat(np.repeat(bins, 2, axis=0), 2, axis=1)[: shape[0], : shape[1]]
-    return out
+def _unbinned(bins: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    out = np.repeat(np.repeat(bins, 2, axis=0), 2, axis=1)[: shape[0], : shape[1]]
+    return np.ascontiguousarray(out)
 
 
 @njit(cache=True, nogil=True)

@@ -30,6 +30,12 @@ class Cells:
             np.linspace(0, (n + 1) // 2, max(1, round(n / mesh_pix)) + 1).astype(int) for n in shape
         ]
 
+    def edges(self, *, is_binned: bool) -> tuple[NDArray[np.int64], ...]:
+        """Return the edges of the cells' rows and of their columns, in pixels or bins."""
+        if is_binned:
+            return tuple(self._bin_edges)
+        return tuple(np.minimum(2 * e, n) for e, n in zip(self._bin_edges, self.shape, strict=True))
+
     def medians(self, values: Floats32, sky: Bools) -> Floats:
         """Return each cell's median of `values` (pixels or bins) where `sky`; NaN where none."""
         return self._statistics(values, sky)[..., 0]

@@ -90,7 +90,7 @@ CASES: tuple[Case, ...] = (
         "1024² fields with 15 PSF stars",
         1.5,
         0.5,
-        stars_per_mpix=105.0,
+        stars_per_mpix=115.0,
         bright_per_mpix=0.0,
         side_pix=1024,
         n_fields=60,
