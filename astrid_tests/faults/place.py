@@ -24,9 +24,10 @@ BUCKET = "astrid"
 CLOCK_COLUMNS = {
     "delivered_files": {"seen_at"},
     "quarantined_files": {"first_seen", "last_seen"},
-    "models": {"deployment_date"},
+    "models": {"deployment_date", "decided_at"},
+    "audit_log": {"id"},
 }
-"""When somebody looked: left out of comparisons beside the volatile columns."""
+"""When somebody looked or decided: left out of comparisons beside the volatile columns."""
 
 DAGSTER = """\
 telemetry: {enabled: false}
