@@ -28,7 +28,7 @@ class Case:
     reference_depth: float = 4.0
     stars_per_mpix: float = 900.0
     side_pix: int = 3072
-    n_fields: int = 5
+    n_fields: int = 10
     quick_side_pix: int = 1024
     quick_n_fields: int = 2
     faint_per_mpix: float = 55.0

@@ -16,7 +16,9 @@ _MEASURED = (
     "Measured by `{command}` on the synthetic sky, by the product's own chain (calibrate both, "
     "subtract, find candidates; no noise scaling) against the truth of the fields. "
     "Errors are 1 σ; those of blank sky come from the scatter between fields. "
-    "**Bold** misses what is required, *italic* reaches it but misses the aim."
+    "**Bold** misses what is required, *italic* reaches it but misses the aim; `?` where that is "
+    "within two errors, so that the fields are too few to say. The S/N of a source is the true one, "
+    "from the true PSFs and the expected noise with its own photons."
 )
 _FALSE_POSITIVES = (
     "Positive accepted candidates beyond 5 σ away from injected sources and masks. The Gaussian "
@@ -33,12 +35,12 @@ _COMPLETENESS = (
 class Demand:
     """One figure: how it is written, what must be reached and the aim; None where there is none.
 
-    distance: how far the figure is from what is right, in the unit of the limits.
+    distance: how far the figure is from what is right, and its error, in the unit of the limits.
     """
 
     name: str
     text: Callable[[Pooled], str]
-    distance: Callable[[Pooled], float]
+    distance: Callable[[Pooled], Figure]
     required: float
     aim: float | None
     required_text: str
@@ -49,7 +51,7 @@ DEMANDS: tuple[Demand, ...] = (
     Demand(
         "blank sky: std",
         lambda p: _figure(p.sky_std, 4),
-        lambda p: abs(p.sky_std.value - 1),
+        lambda p: _from(p.sky_std, 1),
         0.01,
         0.005,
         "1.00 ± 0.01",
@@ -58,7 +60,7 @@ DEMANDS: tuple[Demand, ...] = (
     Demand(
         "blank sky: median",
         lambda p: _figure(p.sky_median, 4, sign=True),
-        lambda p: abs(p.sky_median.value),
+        lambda p: _from(p.sky_median, 0),
         0.05,
         0.02,
         "± 0.05",
@@ -67,7 +69,7 @@ DEMANDS: tuple[Demand, ...] = (
     Demand(
         "blank sky: beyond 4 σ (Gaussian 6.3e-5)",
         lambda p: f"{p.sky_tail.value:.1e} ± {p.sky_tail.error:.0e}",
-        lambda p: p.sky_tail.value,
+        lambda p: p.sky_tail,
         8e-5,
         None,
         "≤ 8e-5",
@@ -76,7 +78,7 @@ DEMANDS: tuple[Demand, ...] = (
     Demand(
         "offset δ of Φ(s − 5 − δ)",
         lambda p: _figure(p.delta, 3, sign=True),
-        lambda p: abs(p.delta.value),
+        lambda p: _from(p.delta, 0),
         0.05,
         0.03,
         "± 0.05",
@@ -85,7 +87,7 @@ DEMANDS: tuple[Demand, ...] = (
     Demand(
         "flux bias, %",
         lambda p: _figure(p.flux_bias, 2, sign=True, scale=100),
-        lambda p: 100 * abs(p.flux_bias.value),
+        lambda p: _from(p.flux_bias, 0, scale=100),
         0.5,
         0.15,
         "± 0.5",
@@ -94,7 +96,7 @@ DEMANDS: tuple[Demand, ...] = (
     Demand(
         "flux pull: std",
         lambda p: _figure(p.pull_std, 3),
-        lambda p: abs(p.pull_std.value - 1),
+        lambda p: _from(p.pull_std, 1),
         0.05,
         0.03,
         "1 ± 0.05",
@@ -103,7 +105,7 @@ DEMANDS: tuple[Demand, ...] = (
     Demand(
         "position rms ÷ bound",
         lambda p: _figure(p.position, 3),
-        lambda p: p.position.value,
+        lambda p: p.position,
         1.3,
         1.1,
         "≤ 1.3",
@@ -165,7 +167,9 @@ def _false_positives(entries: Sequence[tuple[Case, Pooled]]) -> list[str]:
     ]  # fmt: skip
     rows = [head, ["---"] * len(head)]
     for case, p in entries:
-        limit = _marked(f"{p.excess_limit:.2f}", p.excess_limit, case.excess_max, case.excess_aim)
+        limit = _marked(
+            f"{p.excess_limit:.2f}", Figure(p.excess_limit, 0.0), case.excess_max, case.excess_aim
+        )
         rows.append(
             [
                 case.meaning,
@@ -196,7 +200,12 @@ def _completeness(entries: Sequence[tuple[Case, Pooled]]) -> list[str]:
                     str(b.n),
                     f"{b.found:.3f}",
                     f"{b.expected:.3f}",
-                    _marked(f"{difference:+.3f} ± {b.error:.3f}", abs(difference), allowed, None),
+                    _marked(
+                        f"{difference:+.3f} ± {b.error:.3f}",
+                        Figure(abs(difference), 0.0),
+                        allowed,
+                        None,
+                    ),
                     f"{allowed:.3f}",
                     f"{b.accepted:.3f}",
                 ]
@@ -204,12 +213,19 @@ def _completeness(entries: Sequence[tuple[Case, Pooled]]) -> list[str]:
     return _table(rows)
 
 
-def _marked(text: str, distance: float, required: float, aim: float | None) -> str:
-    if not np.isfinite(distance):
+def _from(figure: Figure, right: float, *, scale: float = 1.0) -> Figure:
+    return Figure(scale * abs(figure.value - right), scale * figure.error)
+
+
+def _marked(text: str, distance: Figure, required: float, aim: float | None) -> str:
+    """The text, marked as a miss of what is required or of the aim; an error of NaN counts 0."""
+    if not np.isfinite(distance.value):
         return _NONE
-    if distance > required:
-        return f"**{text}**"
-    return f"*{text}*" if aim is not None and distance > aim else text
+    sure = distance.value - 2 * np.nan_to_num(distance.error)
+    for limit, mark in ((required, "**"), (aim, "*")):
+        if limit is not None and distance.value > limit:
+            return f"{mark}{text}{mark}" + (" ?" if sure <= limit else "")
+    return text
 
 
 def _figure(figure: Figure, digits: int, *, sign: bool = False, scale: float = 1.0) -> str:
