@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from astrid_resources.integrity import Rerun
+if TYPE_CHECKING:
+    from astrid_resources.integrity import Rerun
 
 _BEFORE_REFERENCES = frozenset({"raw_exposures", "calibrated_exposures"})
 

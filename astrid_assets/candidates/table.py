@@ -16,6 +16,7 @@ from astropy.table import Table
 from astrid_assets.candidates.candidate import Candidate
 
 _ARROW = {float: pa.float64(), int: pa.int64(), bool: pa.bool_(), str: pa.string()}
+_NUMPY = {pa.float64(): np.float64, pa.int64(): np.int64, pa.bool_(): np.bool_}
 
 
 def _kind(hint: Any) -> type:
@@ -90,7 +91,7 @@ def _arrow(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         ends = np.cumsum([0, *(len(word) for word in words)]).astype(np.int32)
         buffers = [pa.py_buffer(ends), pa.py_buffer(b"".join(words))]
     else:
-        full = np.array([value or 0 for value in values], kind.to_pandas_dtype())
+        full = np.array([value or 0 for value in values], _NUMPY[kind])
         is_bits = pa.types.is_boolean(kind)
         buffers = [pa.py_buffer(np.packbits(full, bitorder="little") if is_bits else full)]
     return pa.Array.from_buffers(kind, len(values), [validity, *buffers])
