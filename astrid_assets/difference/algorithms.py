@@ -50,7 +50,15 @@ def plan(
             match.psf_error,
             None,
         )
-    solution = match.kernel or fit_kernel(science, reference, match.x, match.y, settings=settings)
+    solution = match.kernel or fit_kernel(
+        science,
+        reference,
+        match.x,
+        match.y,
+        flux_ratio=match.flux_ratio,
+        flux_ratio_error=match.flux_ratio_error,
+        settings=settings,
+    )
     return Plan(
         reference,
         lambda x, y: solution.scheme(psf.at(x, y), solution.at(x, y, science.shape)),

@@ -195,12 +195,13 @@ def test_the_recorded_kernel_subtracts_again_without_stars():
 
 def test_too_few_stars_for_a_kernel_say_so():
     pair = make_pair(0, (200, 200))
-    science = pair.science.image()
+    science, reference = pair.science.image(), pair.reference.image()
+    ratio = {"flux_ratio": 1.0, "flux_ratio_error": 0.01}
     with pytest.raises(TooFewKernelStarsError) as failure:
-        fit_kernel(science, pair.reference.image(), np.array([3.0, 80.0]), np.array([90.0, 80.0]))
+        fit_kernel(science, reference, np.array([3.0, 80.0]), np.array([90.0, 80.0]), **ratio)
     assert failure.value.numbers["n_found"] < failure.value.numbers["n_required"] == 3
     with pytest.raises(ValueError, match="PSF"):
-        fit_kernel(science.with_(psf=None), pair.reference.image(), np.zeros(3), np.zeros(3))
+        fit_kernel(science.with_(psf=None), reference, np.zeros(3), np.zeros(3), **ratio)
 
 
 def _static(pair, x, y):

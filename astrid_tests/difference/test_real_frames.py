@@ -9,7 +9,8 @@ from astropy.io import fits
 
 from astrid_assets.calibration.calibrate import calibrate
 from astrid_assets.candidates.extract import find_candidates
-from astrid_assets.difference.subtract import subtract
+from astrid_assets.difference.forced import forced_flux
+from astrid_assets.difference.subtract import SubtractionSettings, subtract
 from astrid_resources.images import ImageMeta, RawExposure
 from astrid_resources.images.fits_form import wcs_from_header
 
@@ -53,6 +54,19 @@ def test_transient_is_accepted_and_the_bright_star_is_not(astrid_data, reference
     x, y = DIPOLE_XY
     assert not any(np.hypot(c.pixel_x - x, c.pixel_y - y) < 15 for c in accepted)
     assert len(accepted) <= 2
+
+
+@pytest.mark.parametrize("name", ["04a", "04b", "04c", "04d", "04e"])
+def test_a_kernel_from_four_stars_sees_the_transient_as_well(astrid_data, reference, name):
+    science = load(astrid_data, name)
+    made = subtract(science, reference, settings=SubtractionSettings(algorithm="alard_lupton"))
+    assert made.quality.is_passed, made.quality.reasons
+    x, y = science.wcs.all_world2pix(*TRANSIENT, 0)
+    assert forced_flux(made.difference, x, y).score >= 8
+    accepted = [c for c in find_candidates(made, science) if c.is_accepted]
+    x, y = DIPOLE_XY
+    assert not any(np.hypot(c.pixel_x - x, c.pixel_y - y) < 15 for c in accepted)
+    assert len(accepted) <= 3
 
 
 def test_undeclared_resampling_is_not_scaled(astrid_data, reference):

@@ -20,26 +20,41 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class StarStamps:
-    """Per star the normal equations of its stamp: gram (n, m, m), right (n, m), power (n,).
+class Equations:
+    """Per star the normal equations of a part of its stamp, in units of the star's weight.
 
-    m: the unit kernel first, then the shapes. All in units of the star's weight.
-    n_pixels: of a stamp. noise_target, noise_sharp: the two images' own variances a pixel (n,).
+    gram (n, m, m), right (n, m), power (n,), with the unit kernel first of the m, then the shapes;
+    in the core three more: the star itself and its slopes along x and y, which a wrong flux or
+    place of this one star would leave.
+    n_pixels: of the part. noise_target, noise_sharp: the images' own variances a pixel (n,).
     """
 
-    x: Floats
-    y: Floats
     gram: Floats = field(repr=False)
     right: Floats = field(repr=False)
     power: Floats = field(repr=False)
-    n_pixels: int
     noise_target: Floats = field(repr=False)
     noise_sharp: Floats = field(repr=False)
+    n_pixels: int
 
-    def select(self, keep: NDArray[np.bool_]) -> StarStamps:
+    def select(self, keep: NDArray[np.bool_]) -> Equations:
         """Return the stars where `keep` is True."""
         changed = {name: value[keep] for name, value in vars(self).items() if name != "n_pixels"}
         return replace(self, **changed)
+
+
+@dataclass(frozen=True)
+class StarStamps:
+    """Stars at (x, y), pixels: the equations of their whole stamps, and of their cores alone."""
+
+    x: Floats
+    y: Floats
+    whole: Equations
+    core: Equations
+
+    def select(self, keep: NDArray[np.bool_]) -> StarStamps:
+        """Return the stars where `keep` is True."""
+        parts = (self.x[keep], self.y[keep], self.whole.select(keep), self.core.select(keep))
+        return StarStamps(*parts)
 
 
 def star_stamps(
@@ -50,9 +65,14 @@ def star_stamps(
     kernels: Floats,
     *,
     reach: int,
+    core: int,
     flux_error: float,
 ) -> StarStamps:
-    """Return the normal equations of every star whose stamps are whole and usable."""
+    """Return the normal equations of every star whose stamps are whole and usable.
+
+    reach, core: half-widths of stamp and core, pixels. flux_error: fraction of its peak by which a
+    star is trusted no better.
+    """
     half = kernels.shape[-1] // 2
     wide = reach + half
     ny, nx = target.shape
@@ -74,25 +94,34 @@ def star_stamps(
     images = scipy.fft.rfft2(cut(sharp.data, wide).astype(float), s=shape)
     inner = slice(2 * half, 2 * half + 2 * reach + 1)
     peak = wanted.max(axis=(1, 2), initial=0.0)
-    noise = cut(target.variance, reach).mean(axis=(1, 2), dtype=float)
     ratio2 = (wanted.sum(axis=(1, 2)) / cut(sharp.data, reach).sum(axis=(1, 2), dtype=float)) ** 2
-    noise_sharp = cut(sharp.variance, reach).mean(axis=(1, 2), dtype=float)
-    weight = 1 / (noise + ratio2 * noise_sharp + (flux_error * peak) ** 2)
+    noises = [
+        [cut(image.variance, width).mean(axis=(1, 2), dtype=float) for image in (target, sharp)]
+        for width in (reach, core)
+    ]
+    weight = 1 / (noises[0][0] + ratio2 * noises[0][1] + (flux_error * peak) ** 2)
     wanted -= wanted.mean(axis=(1, 2), keepdims=True)
+    wanted *= np.sqrt(weight)[:, None, None]
     n, m = len(column), len(kernels)
-    gram, right = np.empty((n, m, m)), np.empty((n, m))
+    middle = slice(reach - core, reach + core + 1)
+    whole = np.empty((n, m, m)), np.empty((n, m)), np.empty(n)
+    inside_core = np.empty((n, m + 3, m + 3)), np.empty((n, m + 3)), np.empty(n)
     for i in range(n):
         columns = scipy.fft.irfft2(images[i] * spectra, s=shape)[:, inner, inner].reshape(m, -1)
         columns -= columns.mean(axis=1, keepdims=True)
-        gram[i] = columns @ columns.T
-        right[i] = columns @ wanted[i].ravel()
-    return StarStamps(
-        column.astype(float),
-        row.astype(float),
-        gram * weight[:, None, None],
-        right * weight[:, None],
-        np.sum(wanted**2, axis=(1, 2)) * weight,
-        wanted[0].size if n else 0,
-        noise * weight,
-        noise_sharp * weight,
+        columns *= np.sqrt(weight[i])
+        star = wanted[i]
+        _fill(whole, i, columns, star.ravel())
+        slope_y, slope_x = np.gradient(star)
+        own = np.concatenate([columns.reshape(m, *star.shape), [star, slope_x, slope_y]])
+        own = own[:, middle, middle].reshape(m + 3, -1)
+        _fill(inside_core, i, own, own[m])
+    whole_part, core_part = (
+        Equations(*sums, noise[0] * weight, noise[1] * weight, (2 * width + 1) ** 2)
+        for sums, noise, width in zip((whole, inside_core), noises, (reach, core), strict=True)
     )
+    return StarStamps(column.astype(float), row.astype(float), whole_part, core_part)
+
+
+def _fill(sums: tuple[Floats, Floats, Floats], i: int, columns: Floats, star: Floats) -> None:
+    sums[0][i], sums[1][i], sums[2][i] = columns @ columns.T, columns @ star, star @ star
