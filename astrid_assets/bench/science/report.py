@@ -17,8 +17,8 @@ _MEASURED = (
     "subtract, find candidates; no noise scaling) against the truth of the fields. "
     "Errors are 1 σ; those of blank sky come from the scatter between fields. "
     "**Bold** misses what is required, *italic* reaches it but misses the aim; `?` where that is "
-    "within two errors, so that the fields are too few to say. The S/N of a source is the true one, "
-    "from the true PSFs and the expected noise with its own photons."
+    "within two errors, so that the fields are too few to say. The S/N of a source is the true "
+    "one, from the true PSFs and the expected noise with its own photons."
 )
 _FALSE_POSITIVES = (
     "Positive accepted candidates beyond 5 σ away from injected sources and masks. The Gaussian "
