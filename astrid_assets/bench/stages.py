@@ -1,19 +1,21 @@
-"""The stages of one exposure against one reference, each measured warm (its second call).
+"""The stages of one exposure against one reference, each measured warm.
 
-ZOGY alone and the FFT floor are measured in turns, medians of several: the ratio is theirs.
+ZOGY alone and the FFT floor are measured in turns: the ratio is theirs.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import scipy.fft
 
-from astrid_assets.bench.measure import Cost, measured
+from astrid_assets.bench.encoding import encoding_calls
+from astrid_assets.bench.inputs import bench_pair
+from astrid_assets.bench.measure import Cost, in_turns, measured, typical
 from astrid_assets.calibration.calibrate import calibrate
 from astrid_assets.candidates.extract import find_candidates
 from astrid_assets.detections.cutouts import candidate_cutouts
@@ -21,13 +23,14 @@ from astrid_assets.detections.scoring import load_champion, score
 from astrid_assets.difference.sub_images import sky_sigma
 from astrid_assets.difference.subtract import subtract
 from astrid_assets.difference.zogy import Zogy, zogy
-from astrid_assets.imaging.synthetic.epoch import Epoch
-from astrid_assets.imaging.synthetic.pair import make_pair
-from astrid_resources.images import Image, has_any, write_difference, write_image
+from astrid_assets.imaging.resample import resample
+from astrid_resources.images import Image, has_any
 from astrid_resources.images.masks import UNUSABLE
 
 N_FLOOR_FFTS = 8
-N_TURNS = 7
+N_TURNS_FLOOR = 15
+N_TURNS = 3
+FLOOR = f"FFT floor ({N_FLOOR_FFTS} real FFTs, float32)"
 
 
 @dataclass(frozen=True)
@@ -42,25 +45,33 @@ class StageCost:
 def bench_size(size_pix: int, *, say: Callable[[str], None]) -> list[StageCost]:
     """Return the cost of every stage for one synthetic pair of `size_pix` squared."""
     say(f"{size_pix}: making the synthetic pair")
-    epoch = Epoch(cosmic_rays_per_mpix=100.0, bad_columns=2)
-    pair = make_pair(1, (size_pix, size_pix), n_transients=size_pix // 8, science=epoch)
+    pair = bench_pair(size_pix)
+    science_raw, reference_raw = pair.science.raw, pair.reference.raw
+    del pair
     champion = load_champion()
     costs: list[StageCost] = []
 
     def stage(name: str, call: Callable[[], Any]) -> Any:
         call()
-        result, cost = measured(call)
+        turns = [measured(call) for _ in range(N_TURNS)]
+        cost = typical([turn[1] for turn in turns])
         costs.append(StageCost(size_pix, name, cost))
         say(f"{size_pix}: {name}: {cost.wall_s:.2f} s")
-        return result
+        return turns[-1][0]
 
-    science = stage("calibrate science", lambda: calibrate(pair.science.raw)).image
-    reference = calibrate(pair.reference.raw).image
+    science = stage("calibrate one image", lambda: calibrate(science_raw)).image
+    reference = calibrate(reference_raw).image
     say(f"{size_pix}: ZOGY and the FFT floor in turns")
-    floor, alone = _in_turns(lambda: _floor(size_pix), _zogy_call(science, reference))
-    costs.append(StageCost(size_pix, "FFT floor (8 real FFTs, float32)", floor))
-    costs.append(StageCost(size_pix, "ZOGY alone, constant PSF", alone))
-    subtraction = stage("subtract (register, ZOGY)", lambda: subtract(science, reference))
+    floor, again, anew = in_turns(
+        _floor_call(size_pix), *_zogy_calls(science, reference), n_turns=N_TURNS_FLOOR
+    )
+    costs.append(StageCost(size_pix, FLOOR, floor))
+    costs.append(StageCost(size_pix, "ZOGY alone, into the maps of an earlier call", again))
+    costs.append(StageCost(size_pix, "ZOGY alone, maps made anew", anew))
+    stage(
+        "resample the reference", lambda: resample(reference, wcs=science.wcs, shape=science.shape)
+    )
+    subtraction = stage("subtract (register, resample, ZOGY)", lambda: subtract(science, reference))
     found = stage("candidates", lambda: find_candidates(subtraction, science))
     kept = [candidate for candidate in found if candidate.is_accepted]
 
@@ -76,30 +87,25 @@ def bench_size(size_pix: int, *, say: Callable[[str], None]) -> list[StageCost]:
         )
         return score(champion, cutouts)
 
-    stage(f"score {len(kept)} candidates", scored)
-    stage("write calibrated image", lambda: write_image(science, io.BytesIO()))
-    stage("write difference", lambda: write_difference(subtraction.difference, io.BytesIO()))
+    stage("score the accepted candidates", scored)
+    for name, call in encoding_calls(science, subtraction.difference).items():
+        stage(name, call)
     return costs
 
 
-def _in_turns(*calls: Callable[[], Any]) -> list[Cost]:
-    """Return the cost of each call, the median by wall of `N_TURNS` warm turns of all of them."""
-    for call in calls:
-        call()
-    turns = [[measured(call)[1] for call in calls] for _ in range(N_TURNS)]
-    ranked = (sorted(costs, key=lambda cost: cost.wall_s) for costs in zip(*turns, strict=True))
-    return [costs[N_TURNS // 2] for costs in ranked]
+def _zogy_calls(science: Image, reference: Image) -> tuple[Callable[[], Zogy], Callable[[], Zogy]]:
+    """Return ZOGY on a pair that already lies on one grid, each PSF that of its centre.
 
-
-def _zogy_call(science: Image, reference: Image) -> Callable[[], Zogy]:
-    """Return ZOGY on a pair that already lies on one grid, each PSF that of its centre."""
+    Into the maps of an earlier call, and with new ones.
+    """
     if science.psf is None or reference.psf is None:
         raise ValueError("the benchmark needs a PSF on both images")
     unusable = [has_any(image.mask, *UNUSABLE) for image in (science, reference)]
     sigma = [sky_sigma(i, bad) for i, bad in zip((science, reference), unusable, strict=True)]
     arrays = (science.data, reference.data, science.variance, reference.variance)
     psfs = (science.psf.centre, reference.psf.centre)
-    return lambda: zogy(
+    call = partial(
+        zogy,
         *arrays,
         *psfs,
         sky_sigma_science=sigma[0],
@@ -108,9 +114,14 @@ def _zogy_call(science: Image, reference: Image) -> Callable[[], Zogy]:
         unusable_reference=unusable[1],
         keep_score=False,
     )
+    return partial(call, into=call()), call
 
 
-def _floor(size_pix: int) -> None:
+def _floor_call(size_pix: int) -> Callable[[], None]:
     data = np.random.default_rng(0).normal(size=(size_pix, size_pix)).astype(np.float32)
-    for _ in range(N_FLOOR_FFTS):
-        scipy.fft.rfft2(data, workers=-1)
+
+    def floor() -> None:
+        for _ in range(N_FLOOR_FFTS):
+            scipy.fft.rfft2(data, workers=-1)
+
+    return floor
