@@ -136,6 +136,14 @@ LIMITS = (
         high=3.0,
     ),
     Limit(
+        "algorithm_agreement",
+        "difference_images",
+        "score_disagreement",
+        "two algorithms see one blank sky (std of their scores' difference, sigmas); no verdict "
+        "where one ran alone",
+        high=0.2,
+    ),
+    Limit(
         "reference_overlap",
         "difference_images",
         "coverage_fraction",
