@@ -8,8 +8,9 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENV_PREFIX = "ASTRID_"
@@ -24,6 +25,13 @@ def _none_if_empty(value: object) -> object:
     return None if value == "" else value
 
 
+def _without_keys(value: str | None) -> str | None:
+    if value is not None and "@" in urlsplit(value).netloc:
+        raise ValueError("keys do not stand in an address: they are settings of their own")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_without_keys)]
 Folder = Annotated[Path, BeforeValidator(_absolute)]
 OptionalFolder = Annotated[Path | None, BeforeValidator(_absolute), BeforeValidator(_none_if_empty)]
 
@@ -39,7 +47,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     home: Folder = Field(
@@ -50,12 +62,12 @@ class Settings(BaseSettings):
         description="tables: `sqlite:///FILE` or `postgresql://user:password@host/name`",
         json_schema_extra={"shown": "`sqlite:///$ASTRID_HOME/astrid.sqlite`"},
     )
-    object_store_url: str = Field(
+    object_store_url: Address = Field(
         default_factory=lambda data: (data["home"] / "objects").as_uri(),
         description="images and files: a `file://` folder or `s3://bucket/prefix`",
         json_schema_extra={"shown": _under_home("objects")},
     )
-    s3_endpoint_url: str | None = Field(
+    s3_endpoint_url: Address | None = Field(
         default=None, description="address of an S3-compatible service; empty for AWS itself"
     )
     s3_region: str | None = Field(

@@ -106,7 +106,10 @@ class ObjectStore:
         if parts.scheme in {"", "file"}:
             return cls(LocalFolder(Path(unquote(parts.path)).expanduser()))
         if parts.scheme != "s3" or not parts.netloc:
-            raise ValueError(f"an object store is file:///folder or s3://bucket/prefix, not {url}")
+            raise ValueError(
+                "an object store is file:///folder or s3://bucket/prefix, not "
+                f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+            )
         return cls(
             S3Bucket(
                 parts.netloc,
