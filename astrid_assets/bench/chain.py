@@ -35,9 +35,16 @@ class ChainCost:
 
 def chain_cost(files: PairFiles, folder: Path, *, is_reference_at_hand: bool) -> ChainCost:
     """Measure the chain in a child: both images calibrated, or the reference before."""
-    command = [sys.executable, "-m", "astrid_assets.bench.chain", files.science, files.reference]
     flags = ["--reference-at-hand"] if is_reference_at_hand else []
-    text, _ = measured_process([*command, *flags], folder=folder)
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        __name__,
+        files.science,
+        files.reference,
+        *flags,
+    ]
+    text, _ = measured_process(command, folder=folder)
     said = json.loads(text)
     cold, *warm = (Cost(**turn) for turn in said["turns"])
     return ChainCost(cold, typical(warm), said["n_candidates"])
@@ -70,9 +77,7 @@ def _chain_call(raws: list[RawExposure], ready: Image | None) -> Callable[[], in
             pending = [pool.submit(calibrate, raws.pop(0)) for _ in range(len(raws))]
             images = [part.result().image for part in pending]
         del pending
-        science, reference = (*images, ready)[:2]
-        if reference is None:
-            raise ValueError("the chain needs a reference")
+        science, reference = images if ready is None else (images[0], ready)
         return len(find_candidates(subtract(science, reference), science))
 
     return chain

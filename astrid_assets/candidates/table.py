@@ -91,7 +91,7 @@ def _arrow(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         ends = np.cumsum([0, *(len(word) for word in words)]).astype(np.int32)
         buffers = [pa.py_buffer(ends), pa.py_buffer(b"".join(words))]
     else:
-        full = np.array([value or 0 for value in values], _NUMPY[kind])
+        full: Any = np.array([value or 0 for value in values], _NUMPY[kind])
         is_bits = pa.types.is_boolean(kind)
         buffers = [pa.py_buffer(np.packbits(full, bitorder="little") if is_bits else full)]
     return pa.Array.from_buffers(kind, len(values), [validity, *buffers])
