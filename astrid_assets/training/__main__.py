@@ -123,13 +123,8 @@ def _evidence(options: argparse.Namespace, settings: ChampionSettings) -> Champi
 
 
 def _track(champion: Champion, settings: ChampionSettings, folder: Path) -> None:
-    own = Settings()
-    own.home.mkdir(parents=True, exist_ok=True)
-    tracking = MLflowTracking(
-        tracking_uri=own.mlflow_tracking_uri,
-        artifact_location=str(own.home / "mlflow"),
-    )
-    with tracking.run("champion", parameters=asdict(settings)) as run:
+    Settings().home.mkdir(parents=True, exist_ok=True)
+    with MLflowTracking().run("champion", parameters=asdict(settings)) as run:
         run.log_metrics(scalar_figures(champion.record["evaluation"]))
         for file in sorted(folder.iterdir()):
             run.log_file(file)
