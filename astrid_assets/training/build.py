@@ -55,7 +55,7 @@ class ChampionSettings:
 class Evaluated:
     """A fitted model's working point, chosen on calibration fields, and its figures on test fields.
 
-    The threshold loses the declared share of those sources that the rules leave to the model
+    The threshold loses the declared share of those points that the rules leave to the model
     (negative ones count as if they were positive).
     calibration: threshold, trailed_threshold, temperature, offset, prior_real.
     drift_reference: what the candidates of a night are held against.
@@ -121,7 +121,13 @@ def evaluate_model(fitted: Fitted, samples: TrainingSet, settings: ChampionSetti
     temperature, offset = calibrate(known_logits, known.is_real, prior_real=prior)
     chosen = probabilities(known_logits, temperature=temperature, offset=offset)
     bright = known.is_real & (working_snr(known) >= evaluation.threshold_snr_min)
-    bright &= np.isin(known.rejection_rule, _RULES_BEFORE_MODEL)
+    bright &= np.isin(known.rejection_rule, _RULES_BEFORE_MODEL) & (known.kind == "point")
+    if not bright.any():
+        raise TooFewSamplesError(
+            f"no point of S/N {evaluation.threshold_snr_min:g} or more in the calibration fold, the "
+            "threshold needs them: make more fields",
+            fold="calibration", n_real=int(known.is_real.sum()), n_bright=0,
+        )  # fmt: skip
     threshold = threshold_at(
         chosen[bright], np.ones(int(bright.sum())),
         false_negative_rate=evaluation.threshold_false_negative_rate,

@@ -64,6 +64,19 @@ def _search(found: Record) -> list[str]:
         ),
         "",
         *md.table(head, rows),
+        "Lost to the model at other thresholds:",
+        "",
+        *md.table(
+            ("false per Mpix", "accepted above", "S/N 5 to 6", "6 to 7", "above 7"),
+            [
+                (
+                    f"{row['false_positives_per_mpix']:g}",
+                    md.number(row["above"]),
+                    *(md.share(lost) for lost in row["lost_to_model"]),
+                )
+                for row in found["trade"]
+            ],
+        ),
     ]
 
 

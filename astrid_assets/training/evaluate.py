@@ -55,14 +55,14 @@ class EvaluationSettings:
     false_negative_rate, snr_min: the false-positive rate is stated where this share of true sources
     above this S/N is lost. auc_snr_min: real sources above it count in the precision-recall curve.
     threshold_false_negative_rate, threshold_snr_min: the working threshold loses this share of
-    those sources above this S/N which the rules leave to the model.
+    those points above this S/N which the rules leave to the model.
     """
 
     prior_real: float = 1 / 31
     false_negative_rate: float = 0.01
     snr_min: float = 6.0
     auc_snr_min: float = 5.0
-    threshold_false_negative_rate: float = 0.005
+    threshold_false_negative_rate: float = 0.01
     threshold_snr_min: float = 7.0
     snr_edges: tuple[float, ...] = (4.0, 5.0, 6.0, 7.0, 10.0, 20.0, 50.0)
     fwhm_edges_pix: tuple[float, ...] = (1.5, 3.0, 4.0, 5.0, 7.0)

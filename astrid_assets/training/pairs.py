@@ -140,6 +140,9 @@ class _Camera:
     ) -> _Exposed:
         """Return an exposure as it is delivered; turn_rad: of the camera against the sky."""
         angle = None if self.spider_rad is None else self.spider_rad + turn_rad
+        if self.is_warped:
+            left = self.settings.warps.cosmic_rays_left * epoch.cosmic_rays_per_mpix
+            epoch = replace(epoch, cosmic_rays_per_mpix=left)
         exposure = render(sky, epoch, rng)
         raw, codes = spoil(
             exposure, spider_angle_rad=angle, rng=rng, settings=self.settings.artefacts

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from astrid_assets.detections.scoring import Champion, score
 from astrid_assets.training.artefacts import ArtefactSettings
@@ -24,8 +25,11 @@ from astrid_assets.training.field_samples import DatasetSettings
 from astrid_assets.training.fields import FieldSettings
 from astrid_assets.training.groups import Grouping
 from astrid_assets.training.truth import SourceSettings
+from astrid_assets.training.warped import WarpSettings
 
+Floats = NDArray[np.float64]
 _SNR_EDGES = (5.0, 6.0, 7.0, np.inf)
+_FALSE_PER_MPIX = (0.02, 0.05, 0.1, 0.2)
 
 
 def _fields() -> FieldSettings:
@@ -36,6 +40,8 @@ def _fields() -> FieldSettings:
         coadded_share=0.1,
         partial_share=0.0,
         undeclared_share=0.0,
+        cosmic_rays_per_mpix=(10.0, 100.0),
+        warps=WarpSettings(share=0.25, cosmic_rays_left=0.1),
         sources=SourceSettings(
             per_mpix=(20.0, 30.0), trail_share=0.0, variable_share=0.0, negative_share=0.0
         ),
@@ -59,12 +65,18 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class _Field:
+    """Of one field: what the rules left where nothing was put in, and the sources found.
+
+    kinds, bogus: (n,) kind and probability of the false ones; snr, is_passed, probability: (m,) of
+    the sources, the probability 0 where a rule rejected one.
+    """
+
     mpix: float
-    n_bogus: int
-    kinds: tuple[str, ...]
-    snr: np.ndarray = field(repr=False)
-    is_passed: np.ndarray = field(repr=False)
-    is_accepted: np.ndarray = field(repr=False)
+    kinds: NDArray[np.str_] = field(repr=False)
+    bogus: Floats = field(repr=False)
+    snr: Floats = field(repr=False)
+    is_passed: NDArray[np.bool_] = field(repr=False)
+    probability: Floats = field(repr=False)
 
 
 def search(
@@ -97,7 +109,7 @@ def search(
             report(result.index, f"{sum(f.mpix for f in found):.0f} Mpix")
         if sum(f.mpix for f in found) >= settings.mpix:
             break
-    return _figures(found, skipped)
+    return _figures(found, skipped, champion.threshold)
 
 
 def _scored(champion: Champion, result: FieldResult) -> _Field | None:
@@ -106,30 +118,30 @@ def _scored(champion: Champion, result: FieldResult) -> _Field | None:
         return None
     positive = samples.select(~samples.is_negative)
     passed = positive.rejection_rule == ""
-    accepted = np.zeros(len(positive), bool)
-    accepted[passed] = score(
-        champion, positive.select(passed).cutouts.astype(np.float32)
-    ).is_accepted
+    probability = np.zeros(len(positive))
+    cutouts = positive.select(passed).cutouts.astype(np.float32)
+    probability[passed] = score(champion, cutouts).probability
     real = positive.is_real
     wrong = passed & ~real
     return _Field(
-        result.mpix, int(wrong.sum()), tuple(positive.kind[wrong & accepted].tolist()),
-        working_snr(positive)[real], passed[real], accepted[real],
+        result.mpix, positive.kind[wrong], probability[wrong], working_snr(positive)[real],
+        passed[real], probability[real],
     )  # fmt: skip
 
 
-def _figures(found: list[_Field], skipped: dict[str, int]) -> dict[str, Any]:
+def _figures(found: list[_Field], skipped: dict[str, int], threshold: float) -> dict[str, Any]:
     mpix = sum(one.mpix for one in found)
-    kinds = [kind for one in found for kind in one.kinds]
+    bogus = np.concatenate([one.bogus for one in found])
+    kinds = np.concatenate([one.kinds for one in found])[bogus >= threshold].tolist()
     low, high = poisson_interval(len(kinds))
     snr = np.concatenate([one.snr for one in found])
     passed = np.concatenate([one.is_passed for one in found])
-    accepted = np.concatenate([one.is_accepted for one in found])
+    probability = np.concatenate([one.probability for one in found])
     fields = np.repeat(np.arange(len(found)), [len(one.snr) for one in found])
-    by_model, by_rules = Grouping(~accepted, fields), Grouping(~passed, fields)
+    by_model, by_rules = Grouping(probability < threshold, fields), Grouping(~passed, fields)
+    bins = [(start, stop, (snr >= start) & (snr < stop)) for start, stop in pairwise(_SNR_EDGES)]
     rows = []
-    for start, stop in pairwise(_SNR_EDGES):
-        inside = (snr >= start) & (snr < stop)
+    for start, stop, inside in bins:
         model, rules = by_model.share(inside & passed), by_rules.share(inside)
         rows.append({
             "low": start,
@@ -141,20 +153,31 @@ def _figures(found: list[_Field], skipped: dict[str, int]) -> dict[str, Any]:
             "lost_to_model_low_95": model.get("low_95"),
             "lost_to_model_high_95": model.get("high_95"),
         })  # fmt: skip
+    trade = []
+    for wanted in _FALSE_PER_MPIX:
+        n = int(wanted * mpix)
+        cut = float(np.sort(bogus)[::-1][n]) if n < len(bogus) else 0.0
+        lost = [_share(probability[inside & passed] <= cut) for _, _, inside in bins]
+        trade.append({"false_positives_per_mpix": wanted, "above": cut, "lost_to_model": lost})
     return {
         "mpix": mpix,
         "n_fields": len(found),
         "skipped_fields": skipped,
-        "n_after_rules": sum(one.n_bogus for one in found),
+        "n_after_rules": len(bogus),
         "n_false_positives": len(kinds),
         "false_positives_by_kind": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
         "false_positives_per_mpix": len(kinds) / mpix,
         "false_positives_per_mpix_low_95": low / mpix,
         "false_positives_per_mpix_high_95": high / mpix,
-        "after_rules_per_mpix": sum(one.n_bogus for one in found) / mpix,
+        "after_rules_per_mpix": len(bogus) / mpix,
         "n_sources": len(snr),
         "loss": rows,
+        "trade": trade,
     }
+
+
+def _share(lost: NDArray[np.bool_]) -> float | None:
+    return float(lost.mean()) if len(lost) else None
 
 
 def poisson_interval(n: int) -> tuple[float, float]:

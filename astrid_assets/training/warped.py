@@ -18,11 +18,13 @@ Floats = NDArray[np.float64]
 class WarpSettings:
     """How frames are warped before they come to us.
 
-    share: of fields (both exposures are); linear_share: of those, by linear interpolation at one
-    sub-pixel shift, the others turned and scaled by the six-tap kernel.
+    share: of fields (both exposures are); cosmic_rays_left: share of the camera's cosmic rays that
+    a survey leaves in what it warps, most remove them first; linear_share: of those fields, by
+    linear interpolation at one sub-pixel shift, the others turned and scaled by the six-tap kernel.
     """
 
     share: float = 0.45
+    cosmic_rays_left: float = 0.5
     linear_share: float = 0.35
     linear_shift_pix: tuple[float, float] = (0.1, 0.9)
     rotation_deg: float = 1.0
