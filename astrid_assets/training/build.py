@@ -124,7 +124,7 @@ def evaluate_model(fitted: Fitted, samples: TrainingSet, settings: ChampionSetti
     bright &= np.isin(known.rejection_rule, _RULES_BEFORE_MODEL) & (known.kind == "point")
     if not bright.any():
         raise TooFewSamplesError(
-            f"no point of S/N {evaluation.threshold_snr_min:g} or more in the calibration fold, the "
+            f"no point of S/N {evaluation.threshold_snr_min:g} in the calibration fold, the "
             "threshold needs them: make more fields",
             fold="calibration", n_real=int(known.is_real.sum()), n_bright=0,
         )  # fmt: skip
