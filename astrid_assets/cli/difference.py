@@ -50,6 +50,8 @@ def difference(
         if value not in (*get_args(Algorithm), None):
             allowed = " or ".join(get_args(Algorithm))
             raise typer.BadParameter(f"{value!r} is none; use {allowed}", param_hint=option)
+    if compare_with == algorithm:
+        raise typer.BadParameter("it is the algorithm itself", param_hint="--compare-with")
     try:
         metrics = difference_files(
             science,
@@ -67,7 +69,8 @@ def difference(
         return
     for stage, numbers in metrics.items():
         say(stage)
-        for name, value in numbers.items():
+        plain = {name: v for name, v in numbers.items() if not isinstance(v, dict | tuple)}
+        for name, value in plain.items():
             say(f"  {name:36} {value:.6g}" if isinstance(value, float) else f"  {name:36} {value}")
     say(f"written: {out / 'difference.fits'}, candidates.parquet, candidates.ecsv")
 

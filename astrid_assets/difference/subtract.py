@@ -72,6 +72,10 @@ class SubtractionSettings:
     level: LevelSettings = field(default_factory=LevelSettings)
     kernel: KernelSettings = field(default_factory=KernelSettings)
 
+    def __post_init__(self) -> None:
+        if self.compare_with == self.algorithm:
+            raise ValueError(f"{self.algorithm} cannot be compared with itself")
+
 
 @dataclass(frozen=True)
 class Subtraction:
@@ -123,7 +127,7 @@ def subtract_aligned(
     made, blank = _subtracted(science, aligned, match, correction, settings)
     if settings.compare_with is None:
         return made
-    second = replace(settings, algorithm=settings.compare_with)
+    second = replace(settings, algorithm=settings.compare_with, compare_with=None)
     other, _ = _subtracted(science, aligned, replace(match, kernel=None), correction, second)
     scores = made.difference.score_corrected, other.difference.score_corrected
     metrics = replace(

@@ -83,6 +83,27 @@ def test_difference_writes_what_it_says(astrid, pair, tmp_path):
         assert score[round(y), round(x)] > 5
 
 
+def test_difference_by_the_algorithm_that_is_asked_for(astrid, pair, tmp_path):
+    science, reference, _ = pair
+    both = ("--algorithm", "alard_lupton", "--compare-with", "zogy")
+    shown = astrid("difference", science, reference, "-o", tmp_path, "--json", *both)
+    assert shown.exit_code == 0, shown.output
+    numbers = json.loads(shown.stdout)["difference"]
+    assert numbers["kernel"]["convolved"] in ("science", "reference")
+    assert numbers["compared_with"] == "zogy"
+    assert numbers["score_disagreement"] < 0.1
+    with fits.open(tmp_path / "difference.fits") as hdus:
+        assert hdus["DIFFERENCE"].header["ALGORITH"] == "alard_lupton"
+    table = Table.read(tmp_path / "candidates.ecsv")
+    accepted = table[table["rejection_rule"].filled("") == ""]
+    assert len(accepted)
+    assert np.abs(accepted["other_score"] - accepted["significance"]).max() < 2
+    for wrong in (("--algorithm", "hotpants"), ("--compare-with", "zogy")):
+        refused = astrid("difference", science, reference, "-o", tmp_path / "no", *wrong)
+        assert refused.exit_code == 2
+        assert not (tmp_path / "no").exists()
+
+
 def test_difference_honours_a_mask_file(astrid, pair, tmp_path):
     science, reference, truth = pair
     mask = np.zeros((400, 400), np.uint8)
