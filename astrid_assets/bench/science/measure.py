@@ -102,7 +102,7 @@ def make_case_pair(case: Case, seed: int) -> SyntheticPair:
             rng.uniform(*BRIGHT_SNR, round(case.bright_per_mpix * area)),
         ]
     )
-    return make_pair(
+    pair = make_pair(
         seed,
         shape,
         science=science,
@@ -111,6 +111,12 @@ def make_case_pair(case: Case, seed: int) -> SyntheticPair:
         transient_host_fraction=HOST_FRACTION,
         transient_flux_adu=middle.flux_for_snr(wanted),
         floor_sigma=_FLOOR_SIGMA,
+    )
+    nothing = np.broadcast_to(np.float32(0), shape)  # the sky's maps are not asked for: less memory
+    return replace(
+        pair,
+        science=replace(pair.science, sky=nothing),
+        reference=replace(pair.reference, sky=nothing),
     )
 
 
