@@ -19,6 +19,7 @@ from astrid_assets.calibration.calibrate import calibrate
 from astrid_assets.candidates.extract import find_candidates
 from astrid_assets.difference.subtract import subtract
 from astrid_assets.exposures.open_image import open_raw
+from astrid_assets.imaging.memory import return_freed_memory
 from astrid_resources.images import Image, RawExposure
 
 N_WARM = 3
@@ -51,12 +52,13 @@ def chain_cost(files: PairFiles, folder: Path, *, is_reference_at_hand: bool) ->
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the chain several times; print each turn's cost as JSON."""
+    """Run the chain several times, as `astrid difference` does; print each turn's cost as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("science", type=Path)
     parser.add_argument("reference", type=Path)
     parser.add_argument("--reference-at-hand", action="store_true")
     options = parser.parse_args(arguments)
+    return_freed_memory()
     ready = calibrate(open_raw(options.reference)).image if options.reference_at_hand else None
     turns, n_candidates = [], 0
     for _ in range(1 + N_WARM):

@@ -94,7 +94,9 @@ def difference_files(
     """
     from astrid_assets.calibration.calibrate import calibrate
     from astrid_assets.exposures.open_image import open_raw
+    from astrid_assets.imaging.memory import return_freed_memory
 
+    return_freed_memory()
     raws = [
         open_raw(science, mask_path=science_mask),
         open_raw(reference, mask_path=reference_mask),
