@@ -51,9 +51,9 @@ def arrived_partitions(
         touched = sorted(_touched(session, since))
         states: dict[PartitionId, PartitionState] = {}
         taken: dict[PartitionId, set[tuple[str, str]]] = {}
-        for some in chunks(touched):
-            states |= _states(session, some)
-            taken |= _taken_up(session, some)
+        if touched:
+            states = _states(session, touched)
+            taken = _taken_up(session, touched)
     return {
         key: state
         for key, state in states.items()
@@ -98,16 +98,18 @@ def _states(session: Session, keys: Sequence[PartitionId]) -> dict[PartitionId, 
     changed_at = dict.fromkeys(keys, _EPOCH)
     columns = (Observation.id, Observation.facts, Observation.is_current, Observation.updated_at)
     query = sa.select(Observation.night, Observation.tile, *columns).where(
-        _among(Observation, keys)
+        _around(Observation, keys)
     )
     for row in session.execute(query):
         key = (row.night, row.tile)
+        if key not in exposures:
+            continue
         changed_at[key] = max(changed_at[key], row.updated_at)
         if row.is_current:
             exposures[key].add(_inputs(row.id, row.facts))
     commits = (
         sa.select(ProductRow.night, ProductRow.tile, sa.func.max(ProductRow.updated_at))
-        .where(ProductRow.asset == _RAW, _among(ProductRow, keys))
+        .where(ProductRow.asset == _RAW, _around(ProductRow, keys))
         .group_by(ProductRow.night, ProductRow.tile)
     )
     committed_at = {(night, tile): at for night, tile, at in session.execute(commits)}
@@ -128,16 +130,22 @@ def _taken_up(
             ProductInput.input_product_id,
         )
         .join(ProductRow, ProductRow.id == ProductInput.product_row_id)
-        .where(ProductRow.asset == _RAW, ProductRow.is_current, _among(ProductRow, keys))
+        .where(ProductRow.asset == _RAW, ProductRow.is_current, _around(ProductRow, keys))
     )
     taken: dict[PartitionId, set[tuple[str, str]]] = {key: set() for key in keys}
     for night, tile, identity, text in session.execute(query):
-        if night is not None and tile is not None:
+        if night is not None and tile is not None and (night, tile) in taken:
             taken[night, tile].add((str(identity), text))
     return taken
 
 
-def _among(
+def _around(
     table: type[Observation] | type[ProductRow], keys: Sequence[PartitionId]
 ) -> sa.ColumnElement[bool]:
-    return sa.tuple_(table.night, table.tile).in_(keys)
+    """Return the condition of rows of these nights and tiles, and of few others besides.
+
+    Databases try a list of pairs on every row, and SQLAlchemy spells out each.
+    """
+    nights = [night for night, _ in keys]
+    tiles = sorted({tile for _, tile in keys})
+    return sa.and_(table.tile.in_(tiles), table.night.between(min(nights), max(nights)))

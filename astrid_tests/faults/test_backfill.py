@@ -135,6 +135,8 @@ def process(place: Place, *command: str, **options: object) -> Iterator[subproce
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
         running.wait()
+        if running.stdout is not None:
+            running.stdout.close()
 
 
 @contextmanager

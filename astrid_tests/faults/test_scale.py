@@ -32,6 +32,7 @@ from astrid_resources.database import (
     replace_partition,
     utc_now,
 )
+from astrid_resources.database.bulk import COPY_ROWS_MIN
 from astrid_resources.database.cone import separation_arcsec
 from astrid_resources.products import Product
 from astrid_tests.resources.rows import NIGHT, TILE, add_observations, difference_product
@@ -43,7 +44,7 @@ N_PARTITIONS = N_NIGHTS * N_TILES
 N_CANDIDATES = N_PARTITIONS * N_PER_PARTITION
 SEARCH_S, TICK_S, REPLACE_S = 0.050, 5.0, 2.0
 N_SEARCHES, N_TIMES = 200, 3
-"""Each search three times; its best time counts, since other programs run on this machine."""
+"""Everything is timed three times; the best counts, since other programs run on this machine."""
 
 Positions = tuple[np.ndarray, np.ndarray]
 
@@ -148,17 +149,49 @@ def _multiply(
     run(f"INSERT INTO {name} ({quoted}) SELECT {values} FROM {source}, {name} t WHERE {where}")
 
 
-def best_of(operation: Callable[[], Any], times: int = N_TIMES) -> tuple[float, Any]:
-    """Return the shortest time of an operation in seconds, and its last result."""
+class Waited:
+    """How long statements took, as their caller saw it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._started = 0.0
+        sa.event.listen(sa.Engine, "before_cursor_execute", self._begin)
+        sa.event.listen(sa.Engine, "after_cursor_execute", self._end)
+
+    def _begin(self, *arguments: Any) -> None:
+        self._started = time.perf_counter()
+
+    def _end(self, *arguments: Any) -> None:
+        self.seconds += time.perf_counter() - self._started
+
+
+@pytest.fixture(scope="module")
+def waited() -> Waited:
+    return Waited()
+
+
+def best_of(
+    operation: Callable[[], Any], waited: Waited | None, *, times: int = N_TIMES
+) -> tuple[float, Any]:
+    """Return the shortest time of an operation in seconds, and its last result.
+
+    It is the CPU time of this process and its waiting for statements: what other programs take
+    from this process on a crowded machine is not counted. waited: None for the wall clock, which
+    counts COPY, no statement, too.
+    """
+
+    def now() -> float:
+        return time.perf_counter() if waited is None else time.process_time() + waited.seconds
+
     seconds = []
     for _ in range(times):
-        started = time.perf_counter()
+        started = now()
         found = operation()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(now() - started)
     return min(seconds), found
 
 
-def test_cone_search(sky: Sky):
+def test_cone_search(sky: Sky, waited: Waited):
     rng = np.random.default_rng(2)
     chosen = rng.choice(N_CANDIDATES, N_SEARCHES, replace=False)
     times, n_found = [], 0
@@ -169,7 +202,8 @@ def test_cone_search(sky: Sky):
             seconds, found = best_of(
                 lambda ra=ra, dec=dec, radius=radius: cone_search(
                     session, Candidate, ra, dec, radius
-                )
+                ),
+                waited,
             )
             times.append(seconds)
             n_found += len(found)
@@ -183,7 +217,7 @@ def test_cone_search(sky: Sky):
     assert p95 <= SEARCH_S
 
 
-def test_sensor_ticks(sky: Sky, tmp_path: Path):
+def test_sensor_ticks(sky: Sky, waited: Waited, tmp_path: Path):
     resource = DatabaseResource(url=sky.url)
     surveys = SurveysResource(drop_folder=str(tmp_path), survey_folder=str(tmp_path))
     with dg.instance_for_test() as instance:
@@ -198,14 +232,14 @@ def test_sensor_ticks(sky: Sky, tmp_path: Path):
             (missing_references, {"database": resource, "surveys": surveys}),
             (withdrawn_products, {"database": resource}),
         ):
-            seconds, found = best_of(lambda s=sensor, r=resources: tick(s, **r))
+            seconds, found = best_of(lambda s=sensor, r=resources: tick(s, **r), waited)
             sys.stdout.write(f"tick of {sensor.name}: {seconds:.2f} s\n")
             assert isinstance(found, dg.SkipReason), "every partition was taken up"
             assert seconds <= TICK_S
         with sky.database.session() as session:
             long_ago = utc_now() - timedelta(days=9)
             session.execute(sa.update(Observation).values(facts={"gain": 5.0}, updated_at=long_ago))
-        seconds, found = best_of(lambda: tick(new_observations, database=resource))
+        seconds, found = best_of(lambda: tick(new_observations, database=resource), waited)
         n_asked = len(found.run_requests)
         sys.stdout.write(f"tick that asks for {n_asked} of {N_PARTITIONS} runs: {seconds:.2f} s\n")
         assert n_asked == 1000, "a tick asks for so many at most"
@@ -214,7 +248,7 @@ def test_sensor_ticks(sky: Sky, tmp_path: Path):
 
 
 @pytest.mark.parametrize(("n_rows", "limit_s"), [(N_PER_PARTITION, REPLACE_S), (10_000, None)])
-def test_replacing_a_partition(sky: Sky, n_rows: int, limit_s: float | None):
+def test_replacing_a_partition(sky: Sky, waited: Waited, n_rows: int, limit_s: float | None):
     name = f"replaced {n_rows}"
     with sky.database.session() as session:
         (one,) = add_observations(session, "b")
@@ -225,11 +259,12 @@ def test_replacing_a_partition(sky: Sky, n_rows: int, limit_s: float | None):
         with sky.database.session() as session:
             replace_partition(session, products=[made], **place)
 
+    clock = waited if n_rows < COPY_ROWS_MIN else None
     fluxes = iter(np.arange(1.0, 99.0))
-    first, _ = best_of(lambda: replace(next(fluxes)), times=1)
-    changed, _ = best_of(lambda: replace(next(fluxes)))
+    first, _ = best_of(lambda: replace(next(fluxes)), clock, times=1)
+    changed, _ = best_of(lambda: replace(next(fluxes)), clock)
     last = float(next(fluxes)) - 1
-    same, _ = best_of(lambda: replace(last))
+    same, _ = best_of(lambda: replace(last), clock)
     with sky.database.read() as session:
         (product,) = load_partition(session, **place).products
     assert len(product.rows["candidates"]) == n_rows
