@@ -7,12 +7,13 @@
 #   ARGS='…'                     further arguments of demo, test, bench, bench-science, champion
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-faults test-s3 dev bench bench-science champion lint format lock clean
+.PHONY: help env demo test test-faults test-backfill test-s3 dev bench bench-science champion lint format lock clean
 
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 WORKERS ?= 2
+NIGHTS ?= 200
 PORT ?= 3000
 ASTRID_HOME ?= $(HOME)/.astrid
 BIN := $(VENV)/bin
@@ -29,7 +30,7 @@ ifneq ($(strip $(shell cat $(STAMP) 2>/dev/null)),$(strip $(CURDIR) $(PYTHON)))
 endif
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 env: $(STAMP) ## make or refresh the environment
 
@@ -44,6 +45,9 @@ test: env ## the tests (no network needed; with ASTRID_DATA also those on real f
 
 test-faults: env ## the long fault tests: kills, lost servers, broken stores, hostile files
 	@$(BIN)/python -m pytest -m faults -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-backfill: env ## a backfill of 200 nights on Dagster's own daemon, killed twice (NIGHTS=…)
+	@BACKFILL_NIGHTS=$(NIGHTS) $(BIN)/python -m pytest -m faults -n 0 -s --show-capture=no astrid_tests/faults/test_backfill.py $(ARGS)
 
 test-s3: env ## the object-store tests on a real S3 server (ENDPOINT=… BUCKET=… REGION=auto, keys in the environment)
 	@test -n '$(ENDPOINT)' || { echo "AstrID: make test-s3 ENDPOINT=https://… BUCKET=… REGION=auto, with S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY in the environment" >&2; exit 1; }

@@ -34,17 +34,17 @@ from astrid_tests.faults.sky import SCIENCE_NIGHTS_MJD, frame, put
 
 pytestmark = [
     pytest.mark.faults,
-    pytest.mark.timeout(1500),
+    pytest.mark.timeout(3000),
     # Dagster asks itself, as it makes a backfill, for what it calls by another name now.
     pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources` is deprecated"),
 ]
 
-N_NIGHTS = int(os.environ.get("BACKFILL_NIGHTS", "40"))
+N_NIGHTS = int(os.environ.get("BACKFILL_NIGHTS", "20"))
 """`make test-backfill` has 200."""
 N_BAD = max(1, N_NIGHTS // 20)
 ASSETS = ("raw_exposures", "calibrated_exposures")
 FIRST, TILE = date(2018, 1, 1), "5-6814"
-END_S = 1200
+END_S = 2400
 ROOT = Path(__file__).parents[2]
 SETTINGS = """\
 run_coordinator:
