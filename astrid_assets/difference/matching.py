@@ -86,32 +86,41 @@ class StarMatch:
         return len(self.x)
 
 
+def star_peaks(image: Image, settings: MatchSettings) -> NDArray[np.float64]:
+    """Return positions (n, 2) as x, y of the stars that may align an image, brightest first."""
+    if image.psf is None:
+        raise ValueError("match_stars needs a PSF on both images")
+    return find_peaks(
+        image,
+        threshold_sigma=settings.peak_sigma,
+        separation_pix=2 * image.psf.fwhm_pix,
+        max_number=settings.n_stars_max,
+    )
+
+
 def match_stars(
-    science: Image, reference: Image, *, settings: MatchSettings | None = None
+    science: Image,
+    reference: Image,
+    *,
+    peaks: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+    settings: MatchSettings | None = None,
 ) -> StarMatch:
     """Return shift, flux ratio and registration noise from the stars common to both images.
 
-    Both images need a PSF. Raises TooFewMatchesError.
+    Both images need a PSF. peaks: `star_peaks` of both, where they are known already.
+    Raises TooFewMatchesError.
     """
     settings = settings or MatchSettings()
-    if science.psf is None or reference.psf is None:
-        raise ValueError("match_stars needs a PSF on both images")
-    peaks, peaks_reference = (
-        find_peaks(
-            image,
-            threshold_sigma=settings.peak_sigma,
-            separation_pix=2 * image.psf.fwhm_pix,  # type: ignore[union-attr]
-            max_number=settings.n_stars_max,
-        )
-        for image in (science, reference)
-    )
-    expected = on_reference(science, reference, peaks[:, 0], peaks[:, 1])
+    if peaks is None:
+        peaks = star_peaks(science, settings), star_peaks(reference, settings)
+    peaks_science, peaks_reference = peaks
+    expected = on_reference(science, reference, peaks_science[:, 0], peaks_science[:, 1])
     first, second = _paired(expected, peaks_reference, settings)
     with ThreadPoolExecutor(2) as pool:
         fits, fits_reference = pool.map(
             lambda image, at: fit_stars(image, at[:, 0], at[:, 1]),
             (science, reference),
-            (peaks[first], peaks_reference[second]),
+            (peaks_science[first], peaks_reference[second]),
         )
     use = fits.is_good & fits_reference.is_good
     worst = np.hypot(fits.residual, fits_reference.residual)

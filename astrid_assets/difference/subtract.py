@@ -21,7 +21,7 @@ from astrid_assets.difference.blank_sky import (
     blank_sky_verdict,
 )
 from astrid_assets.difference.levels import LevelSettings, measured_level, take_level
-from astrid_assets.difference.matching import MatchSettings, StarMatch, match_stars
+from astrid_assets.difference.matching import MatchSettings, StarMatch, match_stars, star_peaks
 from astrid_assets.difference.metrics import (
     Quality,
     SubtractionMetrics,
@@ -104,9 +104,10 @@ def subtract(
     settings = settings or SubtractionSettings()
     if science.psf is None or reference.psf is None:
         raise ValueError("subtract needs a PSF on both images")
-    science, correction = corrected_by_stars(science, reference, settings=settings.wcs)
+    peaks = (star_peaks(science, settings.matching), star_peaks(reference, settings.matching))
+    science, correction = corrected_by_stars(science, reference, peaks=peaks, settings=settings.wcs)
     require_overlap(science, reference, fraction_min=settings.coverage_fraction_min)
-    match = match_stars(science, reference, settings=settings.matching)
+    match = match_stars(science, reference, peaks=peaks, settings=settings.matching)
     aligned = resample(reference, wcs=science.wcs, shape=science.shape, shift_pix=match.shift)
     return subtract_aligned(science, aligned, match, correction=correction, settings=settings)
 

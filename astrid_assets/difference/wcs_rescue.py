@@ -80,16 +80,22 @@ class _Agreement:
 
 
 def corrected_by_stars(
-    science: Image, reference: Image, *, settings: WCSRescueSettings | None = None
+    science: Image,
+    reference: Image,
+    *,
+    peaks: tuple[Floats, Floats] | None = None,
+    settings: WCSRescueSettings | None = None,
 ) -> tuple[Image, WCSCorrection]:
     """Return `science` with a WCS that the reference's stars confirm, and what was corrected.
 
+    peaks: (n, 2) positions of both images' stars, brightest first, where they are known already.
     Images with fewer than `n_stars_min` usable stars, or too far apart to overlap after any shift
     that would be corrected, are returned as they are: the alignment and the coverage say so.
     Raises WCSContradictedError or WCSNotTurnableError.
     """
     settings = settings or WCSRescueSettings()
-    found, known = (_stars(image, settings) for image in (science, reference))
+    found, known = peaks or (_stars(science, settings), _stars(reference, settings))
+    found, known = found[: settings.n_stars_max], known[: settings.n_stars_max]
     if min(len(found), len(known)) < settings.n_stars_min:
         return science, WCSCorrection()
     scale = _scale_arcsec(reference.wcs, reference.shape)
