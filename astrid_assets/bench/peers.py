@@ -27,7 +27,7 @@ from astrid_resources.images.masks import UNUSABLE
 
 PEERS_PYTHON = "ASTRID_BENCH_PEERS_PYTHON"
 ABSENT = "not installed"
-N_TURNS = 3
+N_TURNS = 2
 _STDPIPE_SCRIPT = Path(__file__).with_name("stdpipe_zogy.py")
 _CATALOG = "stars.cat"
 _COLUMNS = (

@@ -261,6 +261,7 @@ class Steps:
         del significance  # whole images are made one after the other, never all at once
         empty = self.planes[MaskPlane.COSMIC_RAY] | self.planes[MaskPlane.BAD]
         data, interpolated = filling.filled(self.signal, where=empty, unusable=unusable)
+        del self.signal
         mask = self.mask()
         _set(mask, interpolated, MaskPlane.INTERPOLATED)
         _set(mask, sources, MaskPlane.DETECTED)
