@@ -31,12 +31,9 @@ from astrid_assets.difference.metrics import (
 )
 from astrid_assets.difference.overlap import no_overlap, require_overlap
 from astrid_assets.difference.planes import pair_masks
+from astrid_assets.difference.star_agreement import WCSRescueSettings
 from astrid_assets.difference.sub_images import subtract_maps
-from astrid_assets.difference.wcs_rescue import (
-    WCSCorrection,
-    WCSRescueSettings,
-    corrected_by_stars,
-)
+from astrid_assets.difference.wcs_rescue import WCSCorrection, corrected_by_stars
 from astrid_assets.imaging.resample import resample
 from astrid_resources.images import (
     Algorithm,

@@ -32,17 +32,23 @@ def similarity(at: Floats, residual: Floats) -> tuple[float, float]:
 
 
 def turned_wcs(
-    wcs: WCS, at: Floats, target: Floats, *, turn_max_deg: float, scale_off_max: float
+    wcs: WCS,
+    at: Floats,
+    target: Floats,
+    *,
+    turn_max_deg: float,
+    scale_off_max: float,
+    is_shift: bool = False,
 ) -> WCS:
     """Return `wcs` turned so that pixels `at` (n, 2) lie at `target` (n, 2; RA, Dec in degrees).
 
     The rotation of the sphere is the least-squares one (Kabsch 1976, Acta Cryst. A32, 922); with
-    few stars it is the shortest that brings their mean direction right. The scale is changed only
-    where many stars show that it is off. Distortions stay as they are.
+    few stars, or where only a shift is wanted, it is the shortest that brings their mean direction
+    right. The scale is changed only where many stars show that it is off. Distortions stay.
     Raises WCSNotTurnableError.
     """
     goal = unit_vectors(*target.T)
-    many = len(at) >= _N_STARS_TO_TURN
+    many = len(at) >= _N_STARS_TO_TURN and not is_shift
     stretch = _stretch(_directions(wcs, at), goal) if many else 1.0
     if abs(stretch - 1) > scale_off_max:
         raise WCSNotTurnableError(

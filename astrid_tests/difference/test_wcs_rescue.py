@@ -115,6 +115,25 @@ def test_another_field_is_never_taken_for_this_one():
             corrected_by_stars(one.science.image(), other.reference.image())
 
 
+@pytest.mark.parametrize("arcsec", [0.0, 1.5])
+def test_a_field_that_is_bent_otherwise_is_left_to_the_alignment(arcsec):
+    """Distortion of some pixels that the header does not state: no turn or stretch explains it."""
+    shape = (1000, 1000)
+    made = make_pair(3, shape, science=Epoch(shape=shape, distortion_pix=9.0))
+    science, reference = made.science.image(), made.reference.image()
+    true = science.wcs
+    plain = true.deepcopy()
+    plain.sip = None
+    plain.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    image, correction = corrected_by_stars(
+        science.with_(wcs=wrong(plain, arcsec=arcsec)), reference
+    )
+    assert correction.n_stars >= 10
+    middle = np.array([[500.0, 500.0]])
+    a, b = (np.column_stack(w.all_pix2world(*middle.T, 0)) for w in (image.wcs, true))
+    assert np.abs((a - b) * 3600).max() < 0.5
+
+
 def test_the_difference_of_a_corrected_exposure_is_that_of_a_right_one(pair):
     science, reference = pair
     right = subtract(science, reference)
