@@ -6,16 +6,15 @@ from astrid_resources.objects.backends import (
     LocalFolder,
     UnfinishedUpload,
 )
-from astrid_resources.objects.retries import Retries
-from astrid_resources.objects.s3 import S3Bucket
-from astrid_resources.objects.store import (
+from astrid_resources.objects.errors import (
     CorruptObjectError,
     MissingObjectError,
-    ObjectStore,
     StoreUnwritableError,
-    is_object_key,
-    object_key,
 )
+from astrid_resources.objects.keys import is_object_key, object_key
+from astrid_resources.objects.retries import Retries
+from astrid_resources.objects.s3 import S3Bucket
+from astrid_resources.objects.store import ObjectStore
 from astrid_resources.products import StoredObject
 
 __all__ = [

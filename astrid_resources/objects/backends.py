@@ -6,7 +6,6 @@ Keys are checked by the caller.
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -197,8 +196,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def quarantine_key(sha256: str) -> str:
-    """Return a new key in the quarantine for a bad object that stood under `sha256`."""
-    return f"quarantine/{sha256}.{uuid.uuid4().hex}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -13,67 +12,29 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from io import RawIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
 from astrid_resources.counts import COUNTS, Count
 from astrid_resources.identity import sha256_bytes
-from astrid_resources.objects.backends import (
-    Backend,
-    ListedObject,
-    LocalFolder,
-    quarantine_key,
+from astrid_resources.objects.backends import Backend, ListedObject, LocalFolder
+from astrid_resources.objects.errors import (
+    MAKE_AGAIN,
+    CorruptObjectError,
+    MissingObjectError,
+    StoreUnwritableError,
 )
+from astrid_resources.objects.keys import is_object_key, object_key, quarantine_key, sha256_of
 from astrid_resources.objects.retries import Retries
 from astrid_resources.objects.s3 import S3Bucket
 from astrid_resources.products import StoredObject
 
-_KEY = re.compile(r"sha256/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 _CHUNK_BYTES = 1 << 20
 _FRESH = timedelta(hours=1)
 _READINGS = 2
 _log = logging.getLogger("astrid.store")
-
-
-MAKE_AGAIN = (
-    "Run the partition (or the tile's reference) that made it again, or deliver the file again; "
-    "`astrid verify --repair` names all that is to be run"
-)
-
-
-class MissingObjectError(LookupError):
-    """There is no object under the key."""
-
-
-class CorruptObjectError(RuntimeError):
-    """The bytes of a stored object do not have the hash its key names."""
-
-    def __init__(self, key: str, found_sha256: str, *, now_at: str = "") -> None:
-        where = f" It is now in quarantine, as {now_at}." if now_at else ""
-        super().__init__(
-            f"object {key} is damaged: its bytes have sha256 {found_sha256}.{where} {MAKE_AGAIN}"
-        )
-        self.key, self.found_sha256, self.now_at = key, found_sha256, now_at
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _corrupt, (self.key, self.found_sha256, self.now_at)
-
-
-class StoreUnwritableError(RuntimeError):
-    """The place that holds the objects takes no more: full, read-only, over its quota."""
-
-
-def _corrupt(key: str, found_sha256: str, now_at: str) -> CorruptObjectError:
-    return CorruptObjectError(key, found_sha256, now_at=now_at)
-
-
-def object_key(sha256: str) -> str:
-    """Return the key of the object whose bytes have this sha256 (hex)."""
-    key = f"sha256/{sha256[:2]}/{sha256}"
-    _sha256_of(key)
-    return key
 
 
 class ObjectStore:
@@ -142,7 +103,7 @@ class ObjectStore:
 
         A damaged object is in quarantine when the error is raised.
         """
-        sha256 = _sha256_of(key)
+        sha256 = sha256_of(key)
         for _ in range(_READINGS):
             with closing(self._opened(key)) as stream:
                 content = stream.read()
@@ -172,7 +133,7 @@ class ObjectStore:
 
         It stays where it is.
         """
-        sha256 = _sha256_of(key)
+        sha256 = sha256_of(key)
         for _ in range(_READINGS):
             digest = hashlib.sha256()
             with closing(self._opened(key)) as stream:
@@ -184,7 +145,7 @@ class ObjectStore:
 
     def exists(self, key: str) -> bool:
         """Return whether an object is there, without reading it."""
-        _sha256_of(key)
+        sha256_of(key)
         return self.backend.exists(key)
 
     def quarantine(self, key: str) -> str:
@@ -192,7 +153,7 @@ class ObjectStore:
 
         Nothing is moved where another process moved it at the same moment.
         """
-        target = quarantine_key(_sha256_of(key))
+        target = quarantine_key(sha256_of(key))
         self.backend.move(key, target)
         COUNTS.add(Count.STORE_QUARANTINED)
         _log.warning("object %s was put into quarantine as %s", key, target)
@@ -201,17 +162,17 @@ class ObjectStore:
     def list(self) -> Iterator[ListedObject]:
         """Yield every object with its size and when it was last put; what is no object is not."""
         for found in self.backend.list("sha256"):
-            if _KEY.fullmatch(found.key):
+            if is_object_key(found.key):
                 yield found
 
     def look_up(self, key: str) -> ListedObject | None:
         """Return an object's size and when it was last put, or None where it is not there."""
-        _sha256_of(key)
+        sha256_of(key)
         return self.backend.look_up(key)
 
     def delete(self, key: str) -> None:
         """Remove an object that nothing refers to; nothing happens where there is none."""
-        _sha256_of(key)
+        sha256_of(key)
         self.backend.delete(key)
 
     def _opened(self, key: str) -> IO[bytes]:
@@ -285,18 +246,6 @@ class ObjectStore:
             raise MissingObjectError(f"{self!r} no longer has object {key}")
         if datetime.now(UTC) - found.modified > _FRESH:
             self.backend.touch(key)
-
-
-def is_object_key(text: str) -> bool:
-    """Return whether `text` is the key of an object."""
-    return _KEY.fullmatch(text) is not None
-
-
-def _sha256_of(key: str) -> str:
-    match = _KEY.fullmatch(key)
-    if match is None:
-        raise ValueError(f"an object key reads sha256/ab/<64 hex digits>, got {key!r}")
-    return match.group(2)
 
 
 def _write_all(sink: RawIOBase, chunk: bytes) -> None:
