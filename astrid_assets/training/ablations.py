@@ -45,6 +45,7 @@ def ablations(
     store: folder that keeps the fields made so far at image pixels, and as usual where no
     scaled_store has them. The candidates are the same in both, so that all comparisons are paired.
     """
+    store.mkdir(parents=True, exist_ok=True)
     settings = replace(settings, fit=replace(settings.fit, n_members=1))
     sets = {}
     for name, made_by, kept in (
