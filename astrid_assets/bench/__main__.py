@@ -18,6 +18,7 @@ from astrid_assets.bench.peers import peer_costs
 from astrid_assets.bench.rows import bench_rows
 from astrid_assets.bench.stages import bench_size
 from astrid_assets.bench.storage import bench_storage, storage_table
+from astrid_assets.bench.storage_s3 import bench_s3
 
 SIZES_PIX = (1024, 2048, 3072, 4096)
 PROCESS_SIZE_PIX = 3072
@@ -80,6 +81,8 @@ def _parts(options: argparse.Namespace) -> Iterator[str]:
         yield report.dagster_table(dagster_share())
     if not options.no_storage:
         yield "## Objects in a local folder\n\n" + storage_table(bench_storage(say=_progress))
+        if objects := bench_s3(say=_progress):
+            yield "## Objects in an S3 bucket (moto on this machine)\n\n" + storage_table(objects)
         if rates := bench_rows(say=_progress):
             yield report.row_table(rates)
 
