@@ -71,12 +71,13 @@ def catalog(place: Place) -> list[Any]:
 
 
 def made(place: Place) -> Rows:
-    """Return every row, but where a file lay and what a night's `transients` product counted.
+    """Return every row that does not tell of the order of the runs, or of the drop folder.
 
-    It counts in the catalog as it stood when that night was run.
+    A night's `transients` product counts in the catalog as it stood when the night was run, and a
+    name keeps the position at which it was issued.
     """
     rows = place.rows()
-    del rows["delivered_files"]
+    del rows["delivered_files"], rows["transient_names"]
     gone = {
         row["id"]
         for row in rows["products"]
