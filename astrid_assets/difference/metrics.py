@@ -1,15 +1,10 @@
-"""The numbers every difference carries, how some are read off its maps, and the verdict on them."""
+"""The numbers every difference carries, and the verdict on them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from astrid_assets.difference.alard_lupton.solution import KernelSolution
-
-_MAX_SAMPLES = 200_000
 
 
 @dataclass(frozen=True)
@@ -89,39 +84,3 @@ class Quality:
     is_passed: bool
     reasons: tuple[str, ...]
     notes: tuple[str, ...] = ()
-
-
-def typical(
-    values: NDArray[np.float32], blank: NDArray[np.bool_], unusable: NDArray[np.bool_]
-) -> float:
-    """Return the median of a map in blank sky, or on all usable pixels, of an even sample."""
-    stride = max(1, int(np.sqrt(values.size / _MAX_SAMPLES)))
-    sample, chosen = values[::stride, ::stride], blank[::stride, ::stride]
-    if not chosen.any():
-        chosen = ~unusable[::stride, ::stride]
-    return float(np.median(sample[chosen] if chosen.any() else sample))
-
-
-def residual_power_ratio(
-    score_corrected: NDArray[np.float32], x: NDArray[np.float64], y: NDArray[np.float64]
-) -> float | None:
-    """Return the rms of the score on the 3 x 3 pixels of each star at (x, y) (expected: 1)."""
-    ny, nx = score_corrected.shape
-    column, row = np.rint(x).astype(int), np.rint(y).astype(int)
-    inside = (column > 0) & (row > 0) & (column < nx - 1) & (row < ny - 1)
-    if not inside.any():
-        return None
-    offset = np.arange(-1, 2)
-    rows = row[inside, None, None] + offset[None, :, None]
-    columns = column[inside, None, None] + offset[None, None, :]
-    return float(np.sqrt(np.mean(score_corrected[rows, columns].astype(float) ** 2)))
-
-
-def disagreement(
-    first: NDArray[np.float32], second: NDArray[np.float32], blank: NDArray[np.bool_]
-) -> float | None:
-    """Return the robust std of the difference of two score maps where `blank` and both measured."""
-    stride = max(1, int(np.sqrt(first.size / _MAX_SAMPLES)))
-    a, b, chosen = (array[::stride, ::stride] for array in (first, second, blank))
-    apart = (a - b)[chosen & (a != 0) & (b != 0)]
-    return float(1.4826 * np.median(np.abs(apart - np.median(apart)))) if apart.size else None

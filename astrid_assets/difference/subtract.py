@@ -22,13 +22,8 @@ from astrid_assets.difference.blank_sky import (
 )
 from astrid_assets.difference.levels import LevelSettings, measured_level, take_level
 from astrid_assets.difference.matching import MatchSettings, StarMatch, match_stars, star_peaks
-from astrid_assets.difference.metrics import (
-    Quality,
-    SubtractionMetrics,
-    disagreement,
-    residual_power_ratio,
-    typical,
-)
+from astrid_assets.difference.measure import disagreement, measure_subtraction
+from astrid_assets.difference.metrics import Quality, SubtractionMetrics
 from astrid_assets.difference.overlap import no_overlap, require_overlap
 from astrid_assets.difference.planes import pair_masks
 from astrid_assets.difference.star_agreement import WCSRescueSettings
@@ -200,50 +195,20 @@ def _subtracted(
         scale,
         settings.algorithm,
     )
-    limit = 5 * typical(flux_error, blank, masks.either)
-    zero_point = science.meta.zero_point_ab_mag
-    metrics = SubtractionMetrics(
-        score_median=sky.median,
-        score_median_error=sky.median_error,
-        score_std=sky.std,
-        score_std_error=sky.std_error,
-        score_tail_fraction=sky.tail_fraction,
-        n_independent=sky.n_independent,
-        noise_scale_factor=scale,
-        flux_ratio=match.flux_ratio,
-        flux_ratio_error=match.flux_ratio_error,
-        shift_x_pix=match.shift[0].middle,
-        shift_y_pix=match.shift[1].middle,
-        astrometric_noise_x_pix=match.astrometric_noise_x_pix,
-        astrometric_noise_y_pix=match.astrometric_noise_y_pix,
-        psf_error=psf_error,
-        n_stars=match.n_stars,
-        residual_power_ratio=residual_power_ratio(difference.score_corrected, match.x, match.y),
-        coverage_fraction=coverage,
-        masked_fraction=float(masks.either.mean()),
-        noise_level=typical(maps.difference_variance, blank, masks.either) ** 0.5,
-        limiting_flux_5sigma=limit,
-        limiting_mag_5sigma=None
-        if zero_point is None
-        else float(zero_point - 2.5 * np.log10(limit)),
-        sky_sigma_science=maps.sky_sigma_science,
-        sky_sigma_reference=maps.sky_sigma_reference,
-        fwhm_science_pix=science.psf.fwhm_pix,  # type: ignore[union-attr]
-        fwhm_reference_pix=aligned.psf.fwhm_pix,  # type: ignore[union-attr]
-        fwhm_difference_pix=fwhm,
-        n_sub_images=maps.n_sub_images,
-        registration_order=match.shift[0].order,
-        distortion_pix=max(shift.departure() for shift in match.shift),
-        flux_ratio_order=match.log_flux_ratio.order,
-        flux_ratio_variation=match.log_flux_ratio.departure(),
-        sky_level=level.middle / area,
-        shift_x_terms=match.shift[0].coefficients,
-        shift_y_terms=match.shift[1].coefficients,
-        log_flux_ratio_terms=match.log_flux_ratio.coefficients,
-        level_terms=level.coefficients,
-        wcs_correction_arcsec=correction.arcsec,
-        wcs_correction_reason=correction.reason,
+    metrics = measure_subtraction(
+        science,
+        aligned,
+        maps,
+        match=match,
+        correction=correction,
         kernel=planned.kernel,
+        unusable=masks.either,
+        blank=blank,
+        sky=sky,
+        level=level,
+        coverage_fraction=coverage,
+        psf_error=psf_error,
+        noise_scale_factor=scale,
     )
     verdict, reasons = blank_sky_verdict(
         sky, is_resampled=is_resampled, settings=settings.blank_sky
