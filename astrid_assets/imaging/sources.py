@@ -81,7 +81,7 @@ def detect_sources(
     a matched filter it drops a fifth of isolated stars above 20 sigma.
     """
     fwhm = fwhm_pix or DEFAULT_FWHM_PIX
-    pixels = np.require(data, np.float32, ["C", "W"])  # as sep demands; a copy only where it must be
+    pixels = np.require(data, np.float32, ["C", "W"])  # sep demands it; rarely a copy
     error = np.sqrt(variance, dtype=np.float32)
     stack = max(_PIXSTACK, data.size // 3)
     if not is_filtered:
