@@ -81,8 +81,6 @@ def test_production_stores_are_chosen_by_settings_alone(
 ) -> None:
     postgresql_server.psql("CREATE DATABASE mlflow;")
     prefix = uuid.uuid4().hex
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("ASTRID_MLFLOW_TRACKING_URI", postgresql_server.get_uri("mlflow"))
     monkeypatch.setenv("ASTRID_MLFLOW_ARTIFACT_URL", f"s3://{BUCKET}/{prefix}")
     monkeypatch.setenv("ASTRID_S3_ENDPOINT_URL", s3_endpoint)
