@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from filelock import FileLock
 
 import astrid_resources
 from astrid_resources.settings import Settings
@@ -44,11 +45,16 @@ def project_file(name: str) -> Path:
 
 @contextmanager
 def persistent_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """Yield the Dagster instance of ASTRID_HOME."""
-    prepare_home(settings)
+    """Yield the Dagster instance of ASTRID_HOME.
+
+    One process at a time opens it: Dagster's SQLite stores fail where two create their tables.
+    """
+    home = prepare_home(settings)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=BETA_LOGGING)
-        with dg.DagsterInstance.get() as instance:
+        with FileLock(home / "opening.lock"):
+            opened = dg.DagsterInstance.get()
+        with opened as instance:
             yield instance
 
 
