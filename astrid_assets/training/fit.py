@@ -41,14 +41,14 @@ class FitSettings:
     """
 
     n_members: int = 3
-    n_steps: int = 2000
+    n_steps: int = 1400
     batch_size: int = 64
     learning_rate: float = 3e-3
     mask_weight: float = 1.0
     trailed_weight: float = 0.2
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     n_min_per_class: int = 20
-    average_last_steps: int = 250
+    average_last_steps: int = 200
     seed: int = 7
     threads: int = 1
 
