@@ -74,9 +74,9 @@ def deliver(drop: Path, nights: dict[float, int], **sky: float) -> None:
             put(drop / "synthetic" / f"{int(mjd)}_{number}.fits", frame(mjd, number, **sky))
 
 
-def put(path: Path, content: bytes) -> Path:
-    """Write a file as if it had been delivered long ago."""
+def put(path: Path, content: bytes, *, later_s: int = 0) -> Path:
+    """Write a file as if it had been delivered long ago, or so much later."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    os.utime(path, (OLD_S, OLD_S))
+    os.utime(path, (OLD_S + later_s, OLD_S + later_s))
     return path
