@@ -89,7 +89,7 @@ class Retries:
                     if self._exhausted is None:
                         raise
                     raise self._exhausted(error) from error
-                _log.info("try %d of %d failed: %s", n_failed, MAX_TRIES, error)
+                _log.warning("try %d of %d failed: %s", n_failed, MAX_TRIES, error)
             longest = min(_LONGEST_WAIT_S, self._first_wait_s * 2 ** (n_failed - 1))
             wait_s = self._random.uniform(0, longest)
             with self._lock:
