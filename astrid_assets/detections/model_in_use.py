@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.orm import Session
+
 from astrid_assets.detections.champion_files import (
     RECORD_FILE,
     Champion,
@@ -144,7 +146,8 @@ def _stored_champion(row: Model, store: ObjectStore, *, where: str) -> Champion:
 
 def _register_shipped(database: Database, shipped: Champion, facts: dict[str, Any]) -> Model:
     identity = row_id("models", shipped.name, shipped.sha256)
-    with database.lock("models") as session:
+
+    def register(session: Session) -> Model:
         row = session.get(Model, identity)
         if row is not None and row.is_active and _tells(row, facts):
             return row
@@ -157,6 +160,8 @@ def _register_shipped(database: Database, shipped: Champion, facts: dict[str, An
         summary = f"{shipped.name} {shipped.version} comes with this release"
         record_decision(session, row, Decision(Outcome.SHIPPED, summary, user="package"))
         return row
+
+    return database.transaction(register, lock="models")
 
 
 def _tells(row: Model, facts: dict[str, Any]) -> bool:

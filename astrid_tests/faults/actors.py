@@ -54,10 +54,10 @@ def _watch(channel: Connection, url: str) -> None:
 
     from astrid_resources.objects import ObjectStore
 
-    ours = url.rsplit("/", 1)[-1].split("?")[0]
+    ours = sa.engine.make_url(url).database
 
     def is_ours(connection: Any) -> bool:
-        return str(connection.engine.url.database or "").endswith(ours)
+        return connection.engine.url.database == ours
 
     def execute(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
         if not statement.lstrip().upper().startswith(("SELECT", "PRAGMA", "SHOW", "BEGIN")):

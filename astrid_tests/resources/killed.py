@@ -12,10 +12,13 @@ import random
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from functools import partial
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from astrid_resources.database import Database, Observation, replace_partition, upsert
 from astrid_resources.objects import ObjectStore, S3Bucket
@@ -72,10 +75,13 @@ def run(
     for night in nights:
         tell("o")
         made = partition(store, night, variant)
-        with database.session() as session:
-            tell("t")
-            replace_partition(session, asset=ASSET, night=night, tile=TILE, products=made.products)
+        database.transaction(partial(_replace, made=made, night=night, tell=tell))
         tell("d")
+
+
+def _replace(session: Session, *, made: PartitionProducts, night: date, tell: Tell) -> None:
+    tell("t")
+    replace_partition(session, asset=ASSET, night=night, tile=TILE, products=made.products)
 
 
 def _forever(database: Database, store: ObjectStore, tell: Tell) -> None:
@@ -97,6 +103,7 @@ def _kill_after(seconds: float, database: Database, store: ObjectStore) -> str:
         try:
             _forever(database, store, lambda phase: os.write(writing, phase.encode()))
         finally:
+            traceback.print_exc()
             os._exit(3)
     os.close(writing)
     told = os.read(reading, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import subprocess
@@ -36,8 +37,14 @@ ROOT = Path(__file__).parents[2]
 def killer(*arguments: str) -> Iterator[Any]:
     """Yield a function that lets a child commit for some seconds and tells where it was killed."""
     command = [sys.executable, "-m", "astrid_tests.resources.killed", *arguments]
+    keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
     with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=os.environ | keys,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
