@@ -86,10 +86,11 @@ class StarMatch:
         return len(self.x)
 
 
-def star_peaks(image: Image, settings: MatchSettings) -> NDArray[np.float64]:
+def star_peaks(image: Image, settings: MatchSettings | None = None) -> NDArray[np.float64]:
     """Return positions (n, 2) as x, y of the stars that may align an image, brightest first."""
+    settings = settings or MatchSettings()
     if image.psf is None:
-        raise ValueError("match_stars needs a PSF on both images")
+        raise ValueError("stars are found on images that have a PSF")
     return find_peaks(
         image,
         threshold_sigma=settings.peak_sigma,

@@ -21,7 +21,7 @@ Pairs = NDArray[np.int64]
 class WCSRescueSettings:
     """What is searched, and what counts as an agreement of the stars.
 
-    peak_sigma, n_stars_max: stars used on each image, the brightest.
+    n_stars_max: stars used on each image, the brightest of those that align it (`star_peaks`).
     near_pix: shifts that are tried first; search_arcsec: the farthest shift that is corrected.
     tolerance_pix: how near a star lies to where it is expected.
     chance_max: greatest probability that the agreement came about by chance.
@@ -31,7 +31,6 @@ class WCSRescueSettings:
     turn_max_deg, scale_off_max: greatest rotation and relative scale error that is corrected.
     """
 
-    peak_sigma: float = 8.0
     n_stars_max: int = 120
     near_pix: float = 10.0
     search_arcsec: float = 75.0

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.wcs import WCS
 
+from astrid_assets.difference.matching import star_peaks
 from astrid_assets.difference.star_agreement import (
     Agreement,
     Floats,
@@ -22,7 +23,7 @@ from astrid_assets.difference.star_agreement import (
     pixels_on,
     sky_of,
 )
-from astrid_assets.difference.star_fits import find_peaks, fit_stars
+from astrid_assets.difference.star_fits import fit_stars
 from astrid_assets.difference.wcs_turned import WCSNotTurnableError, similarity, turned_wcs
 from astrid_resources.images import Image, KnownFailure
 
@@ -62,7 +63,7 @@ def corrected_by_stars(
     Raises WCSContradictedError or WCSNotTurnableError.
     """
     settings = settings or WCSRescueSettings()
-    found, known = peaks or (_stars(science, settings), _stars(reference, settings))
+    found, known = peaks or (star_peaks(science), star_peaks(reference))
     found, known = found[: settings.n_stars_max], known[: settings.n_stars_max]
     if min(len(found), len(known)) < settings.n_stars_min:
         return science, WCSCorrection()
@@ -150,17 +151,6 @@ def _corrected(
         f"{len(pairs)} stars of the reference (rms {rms:.2f} pixels, chance {agreement.chance:.1g})"
     )
     return science.with_(wcs=wcs), WCSCorrection(moved, len(pairs), rms, reason)
-
-
-def _stars(image: Image, settings: WCSRescueSettings) -> Floats:
-    if image.psf is None:
-        raise ValueError("a WCS is confirmed on images that have a PSF")
-    return find_peaks(
-        image,
-        threshold_sigma=settings.peak_sigma,
-        separation_pix=2 * image.psf.fwhm_pix,
-        max_number=settings.n_stars_max,
-    )
 
 
 def _fitted(image: Image, at: Floats) -> Floats:
