@@ -15,7 +15,7 @@ from astropy.io import fits
 from hypothesis import HealthCheck, given, settings
 
 from astrid_assets.exposures.decode import Decoder
-from astrid_assets.exposures.examine import examine
+from astrid_assets.exposures.examine import Examined, examine
 from astrid_assets.exposures.file_limits import DecodeLimits
 from astrid_assets.exposures.prescan import prescan
 from astrid_assets.exposures.rejection import Reason, RejectedFile
@@ -44,8 +44,21 @@ def damaged(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(out)
 
 
-def test_random_damage_has_typed_outcomes_only(tmp_path: Path, decoder: Decoder) -> None:
+def examine_one(path: Path, decoder: Decoder) -> Examined:
     surveys = load_surveys()
+    return examine(
+        path,
+        name="x.fits",
+        sha256="0" * 64,
+        survey=surveys["directory"],
+        surveys=surveys,
+        sidecars={},
+        decoder=decoder,
+        now=datetime.now(UTC),
+    )
+
+
+def test_random_damage_has_typed_outcomes_only(tmp_path: Path, decoder: Decoder) -> None:
     variance = fits.ImageHDU(pixels(3), name="VAR")
     sound = [
         as_bytes(image(1)),
@@ -56,16 +69,7 @@ def test_random_damage_has_typed_outcomes_only(tmp_path: Path, decoder: Decoder)
     for number in range(200):
         path.write_bytes(damaged(sound[number % 2], rng))
         try:
-            examined = examine(
-                path,
-                name="x.fits",
-                sha256="0" * 64,
-                survey=surveys["directory"],
-                surveys=surveys,
-                sidecars={},
-                decoder=decoder,
-                now=datetime.now(UTC),
-            )
+            examined = examine_one(path, decoder)
         except RejectedFile as problem:
             reasons.add(problem.reason)
         else:
@@ -87,19 +91,9 @@ def test_signs_and_foreign_digits_are_no_integers(text: bytes, tmp_path: Path) -
 
 def taken_or_refused(path: Path, decoder: Decoder) -> Reason | None:
     """Return why a file is refused, None where it is taken; fail for anything else, or too slow."""
-    surveys = load_surveys()
     started, problem = time.monotonic(), None
     try:
-        examine(
-            path,
-            name="x.fits",
-            sha256="0" * 64,
-            survey=surveys["directory"],
-            surveys=surveys,
-            sidecars={},
-            decoder=decoder,
-            now=datetime.now(UTC),
-        )
+        examine_one(path, decoder)
     except RejectedFile as refusal:
         problem = refusal
     assert time.monotonic() - started < 10 + 5, "longer than the limit and a slow machine"

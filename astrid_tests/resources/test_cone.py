@@ -35,9 +35,11 @@ def around(
     return np.asarray(places.ra.deg) % 360, np.asarray(places.dec.deg)
 
 
-def test_cone_search_equals_brute_force(database: Database):
-    rng = np.random.default_rng(5)
-    places = [around(rng, ra, dec, 60) for ra, dec in CENTRES]
+def observed_around(
+    database: Database, rng: np.random.Generator, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Store observations around every centre, named by their numbers; return where they are."""
+    places = [around(rng, ra, dec, n) for ra, dec in CENTRES]
     ra, dec = (np.concatenate(parts) for parts in zip(*places, strict=True))
     rows = [
         observation("a", id=observation(f"{n}")["id"], observation_id=str(n), ra=x, dec=y)
@@ -46,6 +48,11 @@ def test_cone_search_equals_brute_force(database: Database):
     with database.session() as session:
         add_observations(session)
         upsert(session, "observations", rows)
+    return ra, dec
+
+
+def test_cone_search_equals_brute_force(database: Database):
+    ra, dec = observed_around(database, np.random.default_rng(5), 60)
     n_found = 0
     with database.read() as session:
         for centre in CENTRES:
@@ -61,16 +68,7 @@ def test_cone_search_equals_brute_force(database: Database):
 
 
 def test_cross_match_equals_cone_searches(database: Database):
-    rng = np.random.default_rng(6)
-    places = [around(rng, ra, dec, 30) for ra, dec in CENTRES]
-    ra, dec = (np.concatenate(parts) for parts in zip(*places, strict=True))
-    rows = [
-        observation("a", id=observation(f"{n}")["id"], observation_id=str(n), ra=x, dec=y)
-        for n, (x, y) in enumerate(zip(ra, dec, strict=True))
-    ]
-    with database.session() as session:
-        add_observations(session)
-        upsert(session, "observations", rows)
+    ra, dec = observed_around(database, np.random.default_rng(6), 30)
     with database.read() as session:
         for radius in (0.5, 30.0, 3600.0):
             found = cross_match(session, Observation, ra, dec, radius)
