@@ -33,9 +33,10 @@ def resample(
     shift_pix: (x, y) in pixels of `image`, added to the positions at which it is read: what
         must be added where its own WCS is off; a function must be smooth over 32 pixels.
     The flux of sources is preserved (pixel-area Jacobian J). Variance follows the weights w, not
-    w^2, times J: the noise power at PSF scale is what stays unchanged. Unusable pixels take no
-    part where usable ones remain; they set their plane on every output pixel whose central
-    4 x 4 taps hold one. Outside the input NO_DATA is set, data are 0 and the variance is the
+    w^2, times J: the noise power at PSF scale is what stays unchanged. Unusable pixels set their
+    plane on every output pixel whose central 4 x 4 taps hold one; around these the central taps
+    alone are read (six without the unusable ones would lean to one side, by a third on the slope
+    of a saturated star). Outside the input NO_DATA is set, data are 0 and the variance is the
     median variance.
     """
     positions = grid_positions(image.wcs, wcs, shape, shift_pix=shift_pix)
@@ -46,11 +47,11 @@ def resample(
     data = np.empty(shape, np.float32)
     variance = np.empty(shape, np.float32)
     mask = np.empty(shape, np.uint32)
-    table = weight_table()
+    tables = weight_table(), weight_table(inner=True)
 
     def band(first: int, stop: int) -> None:
         _resample_rows(
-            image.data, image.variance, image.mask, unusable, near, core, positions, table,
+            image.data, image.variance, image.mask, unusable, near, core, positions, *tables,
             np.float32(fill), keep, np.uint32(MaskPlane.NO_DATA.flag), first, stop,
             data, variance, mask,
         )  # fmt: skip
@@ -165,8 +166,8 @@ def _along_row(u_nodes, v_nodes, uy_nodes, vy_nodes, us, vs, areas):  # type: ig
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 def _resample_rows(  # type: ignore[no-untyped-def]
-    data, variance, mask, unusable, near, core, positions, table, fill, keep, no_data, first,
-    stop, out_data, out_variance, out_mask,
+    data, variance, mask, unusable, near, core, positions, table, inner_table, fill, keep, no_data,
+    first, stop, out_data, out_variance, out_mask,
 ):  # fmt: skip
     ny, nx = data.shape
     width = out_data.shape[1]
@@ -205,12 +206,13 @@ def _resample_rows(  # type: ignore[no-untyped-def]
             px, py = (u - x0) * PHASES, (v - y0) * PHASES
             kx, ky = min(int(px), PHASES - 1), min(int(py), PHASES - 1)
             fx, fy = np.float32(px - kx), np.float32(py - ky)
-            for m in range(6):
-                wx[m] = table[kx, m] + fx * (table[kx + 1, m] - table[kx, m])
-                wy[m] = table[ky, m] + fy * (table[ky + 1, m] - table[ky, m])
             total, power = np.float32(0.0), np.float32(0.0)
-            whole = x0 >= 2 and y0 >= 2 and x0 + 3 < nx and y0 + 3 < ny
-            if whole and not near[y0, x0]:
+            whole = x0 >= 2 and y0 >= 2 and x0 + 3 < nx and y0 + 3 < ny and not near[y0, x0]
+            used = table if whole or not inside or core[y0, x0] else inner_table
+            for m in range(6):
+                wx[m] = used[kx, m] + fx * (used[kx + 1, m] - used[kx, m])
+                wy[m] = used[ky, m] + fy * (used[ky + 1, m] - used[ky, m])
+            if whole:
                 for n in range(6):
                     d, q = np.float32(0.0), np.float32(0.0)
                     for m in range(6):

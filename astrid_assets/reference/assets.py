@@ -29,7 +29,7 @@ from astrid_resources.objects import ObjectStore
 from astrid_resources.products import Partition, PartitionProducts
 
 SETTINGS = CoaddSettings()
-CODE = StageCode("reference_images", "1", asdict(SETTINGS))
+CODE = StageCode("reference_images", "2", asdict(SETTINGS))
 SHOWN = (
     "n_inputs",
     "psf_fwhm_pix",

@@ -119,6 +119,24 @@ def test_unusable_pixels_set_their_plane_nearby_and_spread_no_value():
     assert (out.variance > 0).all()
 
 
+def test_the_slope_of_a_saturated_star_is_not_lowered_beside_its_lost_core():
+    grid = Epoch(shape=(250, 270), fwhm_pix=4.0)
+    seen = replace(grid, offset_pix=(0.5, -0.5))
+    image, x, y = noise_free_stars(seen, grid)
+    expected = resample(image, wcs=grid.wcs(), shape=grid.shape)
+    core = image.data > 0.1 * image.data.max()
+    lost = image.with_(
+        data=np.where(core, np.float32(2e4), image.data),
+        mask=np.where(core, MaskPlane.SATURATED.flag, image.mask).astype(np.uint32),
+    )
+    out = resample(lost, wcs=grid.wcs(), shape=grid.shape)
+    rows, columns = np.indices(grid.shape)
+    distance = np.min(np.hypot(rows[..., None] - y, columns[..., None] - x), axis=2)
+    beside = (out.mask == 0) & (distance < 8)
+    assert beside.sum() > 80 * len(x)
+    np.testing.assert_allclose(out.data[beside], expected.data[beside], rtol=0.07)
+
+
 def test_outside_is_no_data_with_the_sky_variance():
     epoch = Epoch(shape=(100, 110))
     image = make_pair(2, epoch.shape, science=epoch).science.image()
@@ -139,8 +157,9 @@ def test_inputs_are_never_changed():
     np.testing.assert_array_equal(image.data, before)
 
 
-def test_kernel_is_exact_for_constants_and_ramps():
-    table = weight_table().astype(float)
+@pytest.mark.parametrize("inner", [False, True])
+def test_kernel_is_exact_for_constants_and_ramps(inner):
+    table = weight_table(inner=inner).astype(float)
     taps = np.arange(TAPS) - 2
     phase = np.arange(len(table)) / (len(table) - 1)
     np.testing.assert_allclose(table.sum(axis=1), 1, atol=1e-6)
