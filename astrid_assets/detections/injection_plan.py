@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from astrid_assets.candidates.neighbours import reference_neighbours
 from astrid_assets.candidates.stamps import cut, offsets
 from astrid_assets.difference.subtract import Subtraction
-from astrid_resources.images import DifferenceImage, MaskPlane, NoWork, PSFModel, has_any
+from astrid_resources.images import MaskPlane, NoWork, PSFModel, has_any
 from astrid_resources.images.masks import UNUSABLE
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-_MIN_SCORE_POWER = 0.05
 _HOST_DRAWS = 30_000
 _STAR_CHECKS = 12
 _RING_FWHM = (1.0, 2.0)
@@ -114,7 +113,7 @@ def plan_injection(
     unusable = has_any(difference.image.mask, *UNUSABLE)
     is_unusable = unusable[row, column]
     typical = float(np.median(difference.psf_flux_error[~unusable]))
-    error = np.where(is_unusable, typical, score_error(difference, column, row))
+    error = np.where(is_unusable, typical, difference.psf_flux_error[row, column].astype(float))
     x, y = (at + rng.uniform(-0.5, 0.5, len(at)) for at in (column, row))
     c = own_noise(psf, gain_e_per_adu=gain_e_per_adu)
     snr = rng.uniform(*settings.snr_range, len(x))
@@ -158,26 +157,6 @@ def own_noise(psf: PSFModel, *, gain_e_per_adu: float) -> float:
 def flux_for_snr(snr: Floats, flux_error: Floats, c: float) -> Floats:
     """Return the counts of a source of true S/N `snr`: flux / sqrt(flux_error^2 + c flux) = snr."""
     return (snr**2 * c + np.sqrt(snr**4 * c**2 + 4 * snr**2 * flux_error**2)) / 2
-
-
-def score_error(difference: DifferenceImage, x: Whole, y: Whole) -> Floats:
-    """Return the flux that raises score_corrected by 1 at pixels (x, y), science counts.
-
-    It is the whole noise of the score, with the astrometric and PSF-model terms that the error of
-    a PSF flux leaves out: both maps come from the same S, so their ratio (over 3 x 3 pixels,
-    weighted by the score) is F_S / sqrt(V) there. Where the score says nothing: the flux error.
-    """
-    ny, nx = difference.score_corrected.shape
-    offset = np.arange(-1, 2)
-    rows = np.clip(y[:, None, None] + offset[None, :, None], 0, ny - 1)
-    columns = np.clip(x[:, None, None] + offset[None, None, :], 0, nx - 1)
-    score = difference.score_corrected[rows, columns].astype(float)
-    flux = difference.psf_flux[rows, columns].astype(float)
-    power = np.sum(score**2, axis=(1, 2))
-    known = power > _MIN_SCORE_POWER
-    ratio = np.sum(flux * score, axis=(1, 2)) / np.where(known, power, 1)
-    flux_error = difference.psf_flux_error[y, x].astype(float)
-    return np.where(known & (ratio > 0), ratio, flux_error)
 
 
 def host_light(subtraction: Subtraction, x: Whole, y: Whole) -> Floats:

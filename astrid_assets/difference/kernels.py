@@ -60,6 +60,8 @@ class Kernels:
     footprint: k_n(-x) P_n(x) / F_S, float32 stamp: the share of each pixel in a source's flux.
     f_s: F_S (eq. 42). f_d: F_D (eq. 15).
     science_noise, reference_noise: std of S_n and of S_r in blank sky.
+    mismatch: sum of |P_n - P_r| (0 for equal PSFs): how wrong a pixel of one image is, as a
+        fraction, that was filled from the other one.
     """
 
     psf: NDArray[np.float32] = field(repr=False)
@@ -71,6 +73,7 @@ class Kernels:
     f_d: float
     science_noise: float
     reference_noise: float
+    mismatch: float
 
 
 def _on_grid(stamp: NDArray[np.floating], size: int) -> NDArray[np.complex128]:
@@ -135,6 +138,7 @@ def kernels(scheme: Scheme, *, sky_sigma_science: float, sky_sigma_reference: fl
         f_d=float(f_d),
         science_noise=float(sky_sigma_science * np.sqrt(np.sum(science**2))),
         reference_noise=float(sky_sigma_reference * np.sqrt(np.sum(reference**2))),
+        mismatch=float(np.abs(_centred(u - v / f_r, size, wide)).sum()),
     )
 
 

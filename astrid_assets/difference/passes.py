@@ -11,19 +11,20 @@ import numpy as np
 from numba import njit
 
 _BRIGHT_SIGMA = np.float32(3)
-_MIN_NEIGHBOURS = 3
+_MIN_NEIGHBOURS, _NEARLY_ALL_NEIGHBOURS = 3, 6
 _LEAST_SHARE = np.float32(0.05)
 _CHUNK = 64
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def load(
-    science, reference, var_n, var_r, bad_n, bad_r, top, left, scale_n, scale_r, f_r, counts, noise
-):
+    science, reference, var_n, var_r, bad_n, bad_r, top, left, scale_n, scale_r, f_r, mismatch,
+    counts, noise,
+):  # fmt: skip
     """Fill the tiles `counts` and `noise` from (top, left): n + i r, in units of the sky noise.
 
     0 beyond the image. A pixel without a measurement gets variance 0, since its value adds no
-    noise, and a value that keeps the static sky from leaving a hole.
+    noise, and a value that keeps the static sky from leaving a hole; `mismatch`: see `_filled`.
     """
     ny, nx = science.shape
     ty, tx = counts.shape
@@ -51,7 +52,7 @@ def load(
             for x in range(start, end):
                 if bad_n[y, x] or bad_r[y, x]:
                     n, r, v_n, v_r = _filled(
-                        science, reference, var_n, var_r, bad_n, bad_r, y, x, f_r
+                        science, reference, var_n, var_r, bad_n, bad_r, y, x, f_r, mismatch
                     )
                     counts[j, x - left] = complex(n * scale_n, r * scale_r)
                     noise[j, x - left] = complex(v_n * square_n, v_r * square_r)
@@ -72,12 +73,14 @@ def _has_any(flags):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _filled(science, reference, var_n, var_r, bad_n, bad_r, y, x, f_r):
+def _filled(science, reference, var_n, var_r, bad_n, bad_r, y, x, f_r, mismatch):
     """Return n, r and their variances at a pixel unusable in one image or both.
 
     A science pixel takes the scaled reference where that shows a source, else 0. A reference pixel
-    takes the mean of its good neighbours, else the scaled science pixel where that shows a source,
-    else 0. Where both are unusable, both hold 0.
+    takes the mean of its good neighbours; but where these show a source, or there are none, the
+    scaled science pixel (if that shows one), less the mean difference of the neighbours if nearly
+    all are good: a saturated star is a star in both images, a bad column may cross what is new.
+    Where both are unusable, both hold 0.
     """
     ny, nx = science.shape
     zero = np.float32(0)
@@ -86,20 +89,30 @@ def _filled(science, reference, var_n, var_r, bad_n, bad_r, y, x, f_r):
     if bad_n[y, x]:
         r, v_r = reference[y, x], var_r[y, x]
         if r > _BRIGHT_SIGMA * np.sqrt(v_r):
-            return r / f_r, r, v_r / (f_r * f_r), v_r
+            filled, wrong = r / f_r, mismatch * r / f_r
+            return filled, r, v_r / (f_r * f_r) + wrong * wrong, v_r
         return zero, r, zero, v_r
     n, v_n = science[y, x], var_n[y, x]
-    total, count = zero, 0
+    light, noise, apart, n_light, n_both = zero, zero, zero, 0, 0
     for v in range(max(y - 1, 0), min(y + 2, ny)):
         for u in range(max(x - 1, 0), min(x + 2, nx)):
-            if not bad_r[v, u]:
-                total += reference[v, u]
-                count += 1
-    if count >= _MIN_NEIGHBOURS:
-        return n, total / np.float32(count), v_n, zero
-    if n > _BRIGHT_SIGMA * np.sqrt(v_n):
-        return n, n * f_r, v_n, v_n * f_r * f_r
-    return n, zero, v_n, zero
+            if bad_r[v, u]:
+                continue
+            light += reference[v, u]
+            noise += var_r[v, u]
+            n_light += 1
+            if not bad_n[v, u]:
+                apart += science[v, u] * f_r - reference[v, u]
+                n_both += 1
+    is_light_known = n_light >= _MIN_NEIGHBOURS
+    if is_light_known:
+        light, noise = light / np.float32(n_light), noise / np.float32(n_light)
+    shows_source = not is_light_known or light > _BRIGHT_SIGMA * np.sqrt(noise)
+    if shows_source and n > _BRIGHT_SIGMA * np.sqrt(v_n):
+        apart = apart / np.float32(n_both) if n_both >= _NEARLY_ALL_NEIGHBOURS else zero
+        wrong = mismatch * n * f_r
+        return n, n * f_r - apart, v_n, v_n * f_r * f_r + wrong * wrong
+    return n, light if is_light_known else zero, v_n, zero
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -193,21 +206,19 @@ def store(
                 wide[-1] = wide[-2]
         _real(noise[here, skip_x : skip_x + columns], total)
         _scaled(total, one / f_d, difference[y, left:right])
-        _imaginary(noise[here, skip_x : skip_x + columns], total)
-        for i in range(columns):
-            variance[i] = max(total[i] * f_s, zero)
+        _imaginary(noise[here, skip_x : skip_x + columns], variance)
         for i in range(columns):
             dx, other = wide_n[i + 2] - wide_n[i], wide_r[i + 2] - wide_r[i]
             total[i] = ast_x * (dx * dx + other * other)
         _slopes(counts[above, skip_x:stop], counts[below, skip_x:stop], ast_y, total)
         for i in range(columns):
             common = max(min(s_n[i], s_r[i]), zero)
-            total[i] += variance[i] + psf2 * common * common
+            total[i] += max(variance[i] * f_s, zero) + psf2 * common * common
         _corrected(s_n, s_r, total, lost[j], least, corrected[y, left:right])
         for i in range(columns):
             weight[i] = one / (f_s * max(one - lost[j, i], _LEAST_SHARE))
         _flux(s_n, s_r, weight, flux[y, left:right])
-        _flux_error(variance, weight, _LEAST_SHARE * f_s, flux_error[y, left:right])
+        _flux_error(total, weight, _LEAST_SHARE * f_s, flux_error[y, left:right])
         _scaled(s_r, inverse_noise, significance[y, left:right])
         _sum(var_n[y, left:right], var_r[y, left:right], inverse_ratio2,
              difference_variance[y, left:right])  # fmt: skip

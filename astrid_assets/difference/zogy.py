@@ -46,7 +46,8 @@ class Zogy:
         (eqs. 25-33 and the PSF-model error).
     reference_significance: S_r over its noise in blank sky, sigmas: what the reference shows.
     score_corrected: S / sqrt(score_variance), sigmas; 0 where too little was measured.
-    psf_flux, psf_flux_error: alpha and its error (eqs. 41-43), science counts.
+    psf_flux, psf_flux_error: alpha and its error (eqs. 41-43), science counts; the error holds
+        every term of the score's variance, so that flux over error is score_corrected.
     footprint_fraction: share of a source's flux weight that fell on usable science pixels.
     f_s: F_S (eq. 42). f_d: F_D (eq. 15).
     score, score_variance and footprint_fraction are None where they were not asked for.
@@ -200,12 +201,12 @@ def _one_tile(
     kernel, (rows, columns) = made.kernel, tile
     variances = (pair.science_variance, pair.reference_variance)
     top, left = rows.first, columns.first
-    f_r, f_s, f_d = _float32(made.flux_ratio, kernel.f_s, kernel.f_d)
+    f_r, f_s, f_d, mismatch = _float32(made.flux_ratio, kernel.f_s, kernel.f_d, kernel.mismatch)
     scales = _float32(1 / made.sky_sigma_science, 1 / made.sky_sigma_reference)
     origin = (top - halo[0], left - halo[1])
     images = (pair.science, pair.reference, *variances)
     unusable = (pair.unusable_science, pair.unusable_reference)
-    inputs = (*images, *unusable, *origin, *scales, f_r, *buffers)
+    inputs = (*images, *unusable, *origin, *scales, f_r, mismatch, *buffers)
     passes.load(*inputs)
     counts, noise = (scipy.fft.fft2(part, overwrite_x=True) for part in buffers)
     passes.combine(counts, noise, made.weights)

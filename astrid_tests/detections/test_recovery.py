@@ -18,7 +18,6 @@ from astrid_assets.detections.injection_plan import (
     host_light,
     own_noise,
     plan_injection,
-    score_error,
 )
 from astrid_assets.detections.recovery import (
     Recovery,
@@ -155,21 +154,6 @@ def test_host_light_is_the_references_in_science_counts() -> None:
     brighter = reference.with_(data=reference.data + np.float32(3 * ratio * sky))
     after = host_light(replace(subtraction, reference_on_science=brighter), *at)
     np.testing.assert_allclose(after - before, 3, atol=0.1)
-
-
-def test_the_true_snr_counts_all_noise_of_the_score() -> None:
-    difference = _pair()[2].difference
-    score = difference.score_corrected
-    lowered = np.where(np.arange(score.shape[1]) < 200, score / 2, score).astype(np.float32)
-    halved = replace(difference, score_corrected=lowered)
-    y = np.arange(30, 390, 15)
-    for x, factor in ((100, 2.0), (300, 1.0)):
-        at = np.full(len(y), x)
-        before, after = score_error(difference, at, y), score_error(halved, at, y)
-        np.testing.assert_allclose(after / before, factor, rtol=1e-5)
-        np.testing.assert_allclose(
-            np.median(before / difference.psf_flux_error[y, at]), 1, atol=0.02
-        )
 
 
 def test_injected_sources_do_not_raise_the_noise_they_are_found_in() -> None:

@@ -196,6 +196,52 @@ def test_astrometric_noise_covers_a_displaced_star():
     assert np.allclose(loud.score_corrected[away], quiet.score_corrected[away], atol=0.1)
 
 
+def test_flux_over_its_error_is_the_score_on_a_star_too():
+    """The error of a flux forced on a star holds the noise of registration and of the PSF."""
+    pair = noise_pair(2, (128, 128))
+    add_point(pair.science, 3.2, 64.0, 64.0, 3e5)
+    add_point(pair.reference, 2.7, 64.0, 64.0, 3e5)
+    extra = {"astrometric_noise_x_pix": 0.05, "astrometric_noise_y_pix": 0.02, "psf_error": 0.02}
+    plain, got = (zogy(*pair.arrays(), **pair.scalars, **more) for more in ({}, extra))
+    measured = got.score_corrected != 0
+    ratio = got.psf_flux / got.psf_flux_error
+    assert np.allclose(ratio[measured], got.score_corrected[measured], atol=1e-3)
+    assert got.psf_flux_error[64, 64] > 3 * plain.psf_flux_error[64, 64]
+    assert got.psf_flux_error[64, 66] > 3 * plain.psf_flux_error[64, 66]
+    away = np.s_[10:40, 10:40]
+    assert np.allclose(got.psf_flux_error[away], plain.psf_flux_error[away], rtol=5e-3)
+
+
+@pytest.mark.parametrize("which", ["science", "reference"])
+def test_a_saturated_core_in_one_image_leaves_the_star_around_it_quiet(which):
+    """Its pixels take the other image's star, not the lower light of their own neighbours."""
+    pair = noise_pair(3, (128, 128), flux_ratio=2.0)
+    add_point(pair.science, 4.0, 64.2, 63.9, 3e5)
+    add_point(pair.reference, 4.0, 64.2, 63.9, 6e5)
+    scalars = {**pair.scalars, "psf_error": 0.005}
+    y, x = np.mgrid[:128, :128]
+    core = np.hypot(x - 64.2, y - 63.9) < 3.5
+    ring = (np.hypot(x - 64.2, y - 63.9) > 6) & (np.hypot(x - 64.2, y - 63.9) < 12)
+    arrays = list(pair.arrays())
+    arrays[which == "reference"] = np.where(core, np.float32(9e3), arrays[which == "reference"])
+    psf = moffat(4.0)
+    got = zogy(*arrays[:4], psf, psf, **scalars, **{f"unusable_{which}": core})
+    assert np.abs(got.score_corrected[ring]).max() < 5.5
+
+
+def test_a_bad_column_of_the_reference_keeps_a_transient_on_its_host():
+    pair = noise_pair(3, (128, 128), flux_ratio=2.0)
+    add_point(pair.science, 8.0, 64.2, 63.9, 3e4)
+    add_point(pair.reference, 8.0, 64.2, 63.9, 6e4)
+    bad = np.zeros((128, 128), bool)
+    bad[:, 65] = True
+    without = zogy(*pair.arrays(), **pair.scalars, unusable_reference=bad)
+    add_point(pair.science, 3.2, 65.0, 64.0, 1500.0)
+    got = zogy(*pair.arrays(), **pair.scalars, unusable_reference=bad)
+    gained = got.psf_flux[64, 65] - without.psf_flux[64, 65]
+    assert gained == pytest.approx(1500, rel=0.15)
+
+
 def test_masked_and_nan_pixels_never_spread_and_cost_only_their_share_of_flux():
     pair = noise_pair(4, (140, 141))
     clean = zogy(*pair.arrays(), **pair.scalars)
