@@ -16,7 +16,7 @@ from astrid_assets.stored import PREVIEW, previews_of, store_image
 from astrid_resources.dagster_resources import DatabaseResource, ObjectStoreResource
 from astrid_resources.products import PartitionProducts
 
-CODE = StageCode("calibrated_exposures", "4", asdict(DEFAULTS))
+CODE = StageCode("calibrated_exposures", "5", asdict(DEFAULTS))
 SHOWN = (
     "grade",
     "seeing_arcsec",

@@ -15,7 +15,7 @@ from astrid_resources.images import Image, has_any
 from astrid_resources.images.masks import UNUSABLE
 
 _MAD_TO_SIGMA = 1.482602
-_MAX_FLUXES = 200_000
+_MAX_FLUXES = 60_000
 _MEDIAN_ERROR = 1.2533
 _MAD_ERROR = 1.1664
 

@@ -6,6 +6,7 @@ done: without a delivered zero point the image stays in ADU of its own exposure.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,8 +83,12 @@ def calibrate(raw: RawExposure, *, settings: CalibrationSettings = DEFAULTS) -> 
         fit = steps.fit_psf(level)
     steps.find_sharp_features(fit.psf)
     image, sources, n_sources = steps.assemble(fit, level)
-    blank = blank_sky.measure_blank_sky(image, sources=sources, settings=settings.blank_sky)
-    scale = flux_scale(image, x=fit.star_x, y=fit.star_y, settings=settings.flux_scale)
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(
+            flux_scale, image, x=fit.star_x, y=fit.star_y, settings=settings.flux_scale
+        )
+        blank = blank_sky.measure_blank_sky(image, sources=sources, settings=settings.blank_sky)
+        scale = pending.result()
     metrics = _metrics(raw, image, steps, fit, blank, wcs, level, n_sources, scale)
     return Calibration(image, metrics, grading.grade(metrics, settings=settings.grading))
 

@@ -15,7 +15,7 @@ FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 
 _SIGMA_PER_MAD = 1.482602
-_MAX_SAMPLES = 2_000_000
+_MAX_SAMPLES = 1_000_000
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,8 @@ def fit_stars(image: Image, x: NDArray[np.float64], y: NDArray[np.float64]) -> S
     cut = (edge // 2 + offsets) % size
     dx, dy = x - x0, y - y0
     for iteration in range(_ITERATIONS):
-        moved = spectra * np.exp(-wave_x * dx[:, None, None] - wave_y * dy[:, None, None])
+        moved = spectra * np.exp(-wave_x * dx[:, None, None])
+        moved *= np.exp(-wave_y * dy[:, None, None])
         model, slope_x, slope_y = (
             scipy.fft.irfft2(spectrum, s=(size, size))[:, cut[:, None], cut[None, :]]
             for spectrum in (moved, -wave_x * moved, -wave_y * moved)
@@ -121,8 +122,9 @@ def fit_stars(image: Image, x: NDArray[np.float64], y: NDArray[np.float64]) -> S
         design = np.stack([model, scale * slope_x, scale * slope_y, np.ones_like(model)], axis=-1)
         design = design.reshape(len(x), -1, 4)
         w = weight.reshape(len(x), -1)
-        normal = np.einsum("npi,np,npj->nij", design, w, design)
-        right = np.einsum("npi,np,np->ni", design, w, data.reshape(len(x), -1))
+        weighted = (design * w[..., None]).transpose(0, 2, 1)
+        normal = weighted @ design
+        right = (weighted @ data.reshape(len(x), -1, 1))[..., 0]
         solvable = np.linalg.cond(normal) < 1e14
         normal[~solvable] = np.eye(4)
         answer = np.linalg.solve(normal, right[..., None])[..., 0]

@@ -101,28 +101,40 @@ def world_to_pixel(
     return x, y
 
 
-@njit(cache=True, nogil=True)
-def _near_unusable(mask, bits):  # type: ignore[no-untyped-def]
-    """Return what the taps around floor(position) meet: uint32, bool and uint8 maps like `mask`.
+def _near_unusable(
+    mask: NDArray[np.uint32], bits: np.uint32
+) -> tuple[NDArray[np.uint32], NDArray[np.bool_], NDArray[np.uint8]]:
+    """Return what the taps around floor(position) meet: three maps like `mask`.
 
     The OR of `bits` over the central 4 x 4 taps; whether any of the 6 x 6 taps has one; the pixel
     itself.
     """
+    core = np.empty(mask.shape, np.uint32)
+    near, unusable = np.empty(mask.shape, np.bool_), np.empty(mask.shape, np.uint8)
+    over_rows(
+        lambda first, stop: _mark_near(mask, bits, first, stop, core, near, unusable), len(mask)
+    )
+    return core, near, unusable
+
+
+@njit(cache=True, nogil=True)
+def _mark_near(mask, bits, first, stop, core, near, unusable):  # type: ignore[no-untyped-def]
     ny, nx = mask.shape
-    core = np.zeros(mask.shape, np.uint32)
-    near = np.zeros(mask.shape, np.bool_)
-    unusable = np.zeros(mask.shape, np.uint8)
-    for y in range(ny):
+    core[first:stop] = 0
+    near[first:stop] = False
+    unusable[first:stop] = 0
+    for y in range(max(0, first - 2), min(ny, stop + 3)):
         for x in range(nx):
             value = mask[y, x] & bits
-            if value:
+            if not value:
+                continue
+            if first <= y < stop:
                 unusable[y, x] = 1
-                for v in range(max(0, y - 3), min(ny, y + 3)):
-                    for u in range(max(0, x - 3), min(nx, x + 3)):
-                        near[v, u] = True
-                        if y - 2 <= v <= y + 1 and x - 2 <= u <= x + 1:
-                            core[v, u] |= value
-    return core, near, unusable
+            for v in range(max(first, y - 3), min(stop, y + 3)):
+                for u in range(max(0, x - 3), min(nx, x + 3)):
+                    near[v, u] = True
+                    if y - 2 <= v <= y + 1 and x - 2 <= u <= x + 1:
+                        core[v, u] |= value
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_VALUES = 500_000
+MAX_VALUES = 250_000
 
 
 def sampled(
     values: NDArray[np.floating], where: NDArray[np.bool_] | None = None
 ) -> NDArray[np.floating]:
-    """Return at most about half a million of `values` [y, x] (`where` True), evenly spread."""
+    """Return at most about a quarter million of `values` [y, x] (`where` True), evenly spread."""
     n = values.size if where is None else int(np.count_nonzero(where))
-    step = max(1, n // MAX_VALUES)
+    step = max(1, -(-n // MAX_VALUES))
     while step > 1 and values.shape[-1] % step == 0:
         step += 1
     every = values.ravel()[::step]

@@ -93,11 +93,15 @@ class Cells:
     def map(self, cells: Floats, *, is_binned: bool = False) -> Floats32:
         """Return `cells`, smoothed 3 x 3, at every pixel (or bin) by cubic convolution."""
         wide = _extended(_smoothed(_filled(cells)), 2).astype(np.float32)
-        left, right = (
-            _cubic_matrix(edges[:-1] + edges[1:] - 0.5, n, 2 if is_binned else 1)
+        along_y, along_x = (
+            _cubic_weights(edges[:-1] + edges[1:] - 0.5, n, 2 if is_binned else 1)
             for edges, n in zip(self._bin_edges, self.shape, strict=True)
         )
-        return np.ascontiguousarray(left @ wide @ right.T)
+        out = np.empty((len(along_y[0]), len(along_x[0])), np.float32)
+        over_rows(
+            lambda first, stop: _interpolate(wide, *along_y, *along_x, first, stop, out), len(out)
+        )
+        return out
 
 
 @njit(cache=True, nogil=True)
@@ -180,15 +184,18 @@ def _smoothed(cells: Floats) -> Floats:
     return (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 3
 
 
-def _cubic_matrix(positions: Floats, n: int, bin_pix: int) -> Floats32:
-    """Weights (bins, cells + 4) of Catmull-Rom interpolation between evenly spaced cell centres."""
+def _cubic_weights(positions: Floats, n: int, bin_pix: int) -> tuple[NDArray[np.int64], Floats32]:
+    """Return each bin's first cell and the weights (bins, 4) of Catmull-Rom from there on.
+
+    positions: of the cells' centres, evenly spaced; the cells themselves go on by two at each end.
+    """
     step = positions[1] - positions[0] if len(positions) > 1 else float(n)
     place = np.interp(
         np.arange((bin_pix - 1) / 2, n + (bin_pix - 1) / 2, bin_pix),
         np.concatenate([[positions[0] - step], positions, [positions[-1] + step]]),
         np.arange(len(positions) + 2) + 1.0,
     )
-    base = np.clip(np.floor(place).astype(int), 1, len(positions) + 1)
+    base = np.clip(np.floor(place).astype(np.int64), 1, len(positions) + 1)
     t = place - base
     weights = [
         ((-0.5 * t + 1.0) * t - 0.5) * t,
@@ -196,7 +203,20 @@ def _cubic_matrix(positions: Floats, n: int, bin_pix: int) -> Floats32:
         ((-1.5 * t + 2.0) * t + 0.5) * t,
         (0.5 * t - 0.5) * t * t,
     ]
-    matrix = np.zeros((len(place), len(positions) + 4), np.float32)
-    for k, weight in enumerate(weights):
-        matrix[np.arange(len(place)), base - 1 + k] = weight
-    return matrix
+    return base - 1, np.stack(weights, axis=1).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _interpolate(cells, at_y, weights_y, at_x, weights_x, first, stop, out):  # type: ignore[no-untyped-def]
+    """Fill rows first to stop of `out` from `cells`, four by four."""
+    row = np.empty(cells.shape[1], np.float32)
+    for y in range(first, stop):
+        j, w = at_y[y], weights_y[y]
+        for i in range(row.size):
+            row[i] = (
+                w[0] * cells[j, i] + w[1] * cells[j + 1, i] + w[2] * cells[j + 2, i]
+                + w[3] * cells[j + 3, i]
+            )  # fmt: skip
+        for x in range(out.shape[1]):
+            i, w = at_x[x], weights_x[x]
+            out[y, x] = w[0] * row[i] + w[1] * row[i + 1] + w[2] * row[i + 2] + w[3] * row[i + 3]

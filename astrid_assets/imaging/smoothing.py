@@ -42,7 +42,10 @@ def smoothed_rows(data: Floats32, taps: Floats32, rows: slice) -> Floats32:
 
 def grown(mask: Bools, pixels: int) -> Bools:
     """Return `mask` [y, x] grown by so many pixels along both axes: squares."""
-    out: Bools = _grown(np.ascontiguousarray(mask), pixels)
+    along, out = np.empty(mask.shape, bool), np.empty(mask.shape, bool)
+    ny, nx = mask.shape
+    over_rows(lambda first, stop: _grow_rows(mask, pixels, first, stop, along), ny)
+    over_rows(lambda first, stop: _grow_columns(along, pixels, first, stop, out), nx)
     return out
 
 
@@ -127,23 +130,31 @@ def _near_rows(nearest, half, first, stop, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _grown(mask, pixels):  # type: ignore[no-untyped-def]
-    """`mask` grown by a box of half-width `pixels`: one pass along rows, one along columns."""
-    ny, nx = mask.shape
-    along = np.zeros((ny, nx), np.bool_)
-    out = np.zeros((ny, nx), np.bool_)
-    for y in range(ny):
+def _grow_rows(mask, pixels, first, stop, out):  # type: ignore[no-untyped-def]
+    """Rows first to stop of `mask` grown by `pixels` to the left and to the right."""
+    nx = mask.shape[1]
+    for y in range(first, stop):
+        out[y] = False
         last = -(10**9)
         for x in range(nx + pixels):
             if x < nx and mask[y, x]:
                 last = x
             if x >= pixels and last >= x - 2 * pixels:
-                along[y, x - pixels] = True
-    latest = np.full(nx, -(10**9))
+                out[y, x - pixels] = True
+
+
+@njit(cache=True, nogil=True)
+def _grow_columns(mask, pixels, first, stop, out):  # type: ignore[no-untyped-def]
+    """Columns first to stop of `mask` grown by `pixels` up and down."""
+    ny = mask.shape[0]
+    latest = np.full(stop - first, -(10**9))
     for y in range(ny + pixels):
-        for x in range(nx):
-            if y < ny and along[y, x]:
-                latest[x] = y
-            if y >= pixels and latest[x] >= y - 2 * pixels:
-                out[y - pixels, x] = True
-    return out
+        if y < ny:
+            row = mask[y, first:stop]
+            for x in range(row.size):
+                if row[x]:
+                    latest[x] = y
+        if y >= pixels:
+            grown_row = out[y - pixels, first:stop]
+            for x in range(grown_row.size):
+                grown_row[x] = latest[x] >= y - 2 * pixels

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _REFERENCE_SHIFT = 16
+_ROWS_AT_ONCE = 64
 
 
 class MaskPlane(Enum):
@@ -68,7 +69,12 @@ def has_any(
     mask: NDArray[np.uint32], *planes: MaskPlane, reference: bool = True
 ) -> NDArray[np.bool_]:
     """Return where `mask` [y, x] has a bit of any of `planes` set."""
-    return (mask & np.uint32(plane_bits(*planes, reference=reference))) != 0
+    bits = np.uint32(plane_bits(*planes, reference=reference))
+    out = np.empty(mask.shape, np.bool_)
+    for rows in range(0, len(mask), _ROWS_AT_ONCE):  # what is set aside stays in the cache
+        part = slice(rows, rows + _ROWS_AT_ONCE)
+        np.not_equal(mask[part] & bits, 0, out=out[part])
+    return out
 
 
 def as_reference(mask: NDArray[np.uint32]) -> NDArray[np.uint32]:
