@@ -53,8 +53,9 @@ class Champion:
     """A verified model and what is needed to use it.
 
     onnx: the model's bytes; sha256: their hash, which is the model's data version.
-    probability = sigmoid(logit / temperature + offset), at the declared prior of being real;
-    accepted = probability >= threshold. The same for trails with `trailed_threshold`.
+    temperature, offset, curvature: of `scoring.calibrated`, which turns the logit into a
+    probability at the declared prior of being real; accepted = probability >= threshold. The same
+    for trails with `trailed_threshold`, uncalibrated.
     record: the whole of champion.json (training parameters, seeds, evaluation figures).
     """
 
@@ -66,6 +67,7 @@ class Champion:
     trailed_threshold: float
     temperature: float
     offset: float
+    curvature: float
     prior_real: float
     cutouts: CutoutSettings
     record: Mapping[str, Any] = field(repr=False)
@@ -79,6 +81,7 @@ class Champion:
             "trailed_threshold": self.trailed_threshold,
             "temperature": self.temperature,
             "offset": self.offset,
+            "curvature": self.curvature,
             "cutouts": asdict(self.cutouts),
         }
         return sha256_bytes(json.dumps([self.sha256, read_with], sort_keys=True).encode())
@@ -131,6 +134,7 @@ def read_champion(read: Read, *, where: str) -> Champion:
         trailed_threshold=record["trailed_threshold"],
         temperature=record["temperature"],
         offset=record["offset"],
+        curvature=record.get("curvature", 0.0),
         prior_real=record["prior_real"],
         cutouts=CutoutSettings(**record["cutouts"]),
         record=record,

@@ -59,6 +59,18 @@ def sigmoid(logit: NDArray[np.floating]) -> NDArray[np.float64]:
     return 0.5 * (1 + np.tanh(0.5 * np.asarray(logit, np.float64)))
 
 
+def calibrated(
+    logit: NDArray[np.floating], *, temperature: float, offset: float, curvature: float
+) -> NDArray[np.float64]:
+    """Return sigmoid(logit / temperature + curvature softplus(logit) + offset).
+
+    The slope goes from 1 / temperature at low logits to 1 / temperature + curvature at high ones:
+    beta calibration (Kull, Silva Filho and Flach 2017) of sigmoid(logit).
+    """
+    z = np.asarray(logit, np.float64)
+    return sigmoid(z / temperature + curvature * np.logaddexp(0, z) + offset)
+
+
 @lru_cache(maxsize=4)
 def _session(onnx: bytes, threads: int) -> Any:
     import onnxruntime
@@ -134,11 +146,13 @@ def score(champion: Champion, cutouts: NDArray[np.float32], *, threads: int = 0)
         raise ValueError("cutouts must be finite: make them with make_cutouts")
     raw = run_onnx(champion.onnx, cutouts, threads=threads)
 
-    def calibrated(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-        return sigmoid(logits / champion.temperature + champion.offset)
-
-    probability = np.round(calibrated(raw.logits[:, 0]), _DECIMALS)
-    spread = np.std(calibrated(raw.members), axis=1)
+    calibration = {
+        "temperature": champion.temperature,
+        "offset": champion.offset,
+        "curvature": champion.curvature,
+    }
+    probability = np.round(calibrated(raw.logits[:, 0], **calibration), _DECIMALS)
+    spread = np.std(calibrated(raw.members, **calibration), axis=1)
     trailed = np.round(sigmoid(raw.logits[:, 1]), _DECIMALS)
     is_accepted = probability >= champion.threshold
     return Scores(

@@ -33,7 +33,9 @@ _log = logging.getLogger("astrid.training")
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m astrid_assets.training", description=__doc__)
     parser.add_argument("--out", type=Path, default=SHIPPED_FOLDER, help="folder to write into")
-    parser.add_argument("--store", type=Path, help="folder that keeps the fields made so far")
+    parser.add_argument(
+        "--store", type=Path, help="folder that keeps fields and members made so far"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes that make fields and fit")
     parser.add_argument("--nights", type=int, help="number of nights of the training set")
     parser.add_argument("--side", type=int, help="edge of a field, pixels")
@@ -92,7 +94,7 @@ def _fitted(settings: ChampionSettings, dataset: Dataset, options: argparse.Name
 
     return build_champion(
         dataset.samples, options.out, settings, skipped=dataset.skipped, workers=options.workers,
-        report=report,
+        report=report, store=options.store,
     )  # fmt: skip
 
 

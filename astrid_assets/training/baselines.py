@@ -16,7 +16,7 @@ from astrid_assets.training.curves import (
     paired_gain,
     prior_weights,
 )
-from astrid_assets.training.evaluate import EvaluationSettings, Sample, calibrate, probabilities
+from astrid_assets.training.evaluate import EvaluationSettings, Sample, calibrate
 from astrid_assets.training.samples import TrainingSet
 
 Floats = NDArray[np.float64]
@@ -85,8 +85,8 @@ def compared(
     rng = np.random.default_rng(settings.seed)
     table: dict[str, dict[str, Any]] = {}
     for name, values in logits.items():
-        temperature, offset = calibrate(known_logits[name], known_is_real, prior_real=prior)
-        p = probabilities(values, temperature=temperature, offset=offset)
+        calibration = calibrate(known_logits[name], known_is_real, prior_real=prior)
+        p = calibration.probabilities(values)
         table[name] = {
             "auc_pr": area(values[keep], real[keep], weight[keep]),
             "false_positive_rate_at_1pct_fnr": false_positives_at(

@@ -24,7 +24,6 @@ from astrid_assets.training.evaluate import (
     Sample,
     calibrate,
     evaluate,
-    probabilities,
     threshold_at,
 )
 from astrid_assets.training.export import write_champion
@@ -57,7 +56,8 @@ class Evaluated:
 
     The threshold loses the declared share of those points that the rules leave to the model
     (negative ones count as if they were positive).
-    calibration: threshold, trailed_threshold, temperature, offset, prior_real.
+    calibration: threshold, trailed_threshold, temperature, offset, curvature,
+    prior_real.
     drift_reference: what the candidates of a night are held against.
     pictures: PNG by file name, of the test samples it judged worst.
     """
@@ -91,11 +91,12 @@ def fit_model(
     *,
     workers: int = 1,
     report: Callable[[int, float], None] | None = None,
+    store: Path | None = None,
 ) -> Fitted:
     """Return the network fitted to the training fold of `samples`."""
     return fit(
         fold(samples, "train"), settings=settings.fit, network_settings=settings.network,
-        workers=workers, report=report,
+        workers=workers, report=report, store=store,
     )  # fmt: skip
 
 
@@ -118,8 +119,8 @@ def evaluate_model(fitted: Fitted, samples: TrainingSet, settings: ChampionSetti
     known, test = parts["calibration"], parts["test"]
     logits, _ = network.predict(fitted.model, known.cutouts)
     known_logits = logits[:, 0].astype(float)
-    temperature, offset = calibrate(known_logits, known.is_real, prior_real=prior)
-    chosen = probabilities(known_logits, temperature=temperature, offset=offset)
+    calibration = calibrate(known_logits, known.is_real, prior_real=prior)
+    chosen = calibration.probabilities(known_logits)
     bright = known.is_real & (working_snr(known) >= evaluation.threshold_snr_min)
     bright &= np.isin(known.rejection_rule, _RULES_BEFORE_MODEL) & (known.kind == "point")
     if not bright.any():
@@ -134,7 +135,7 @@ def evaluate_model(fitted: Fitted, samples: TrainingSet, settings: ChampionSetti
     )  # fmt: skip
     logits, masks = network.predict(fitted.model, test.cutouts)
     test_logits = logits[:, 0].astype(float)
-    probability = probabilities(test_logits, temperature=temperature, offset=offset)
+    probability = calibration.probabilities(test_logits)
     sample = sample_of(test)
     figures = evaluate(probability, sample, threshold=threshold, settings=evaluation)
     figures["n_sources"] = n_sources(test)
@@ -154,8 +155,7 @@ def evaluate_model(fitted: Fitted, samples: TrainingSet, settings: ChampionSetti
         {
             "threshold": threshold,
             "trailed_threshold": _TRAILED_THRESHOLD,
-            "temperature": temperature,
-            "offset": offset,
+            **asdict(calibration),
             "prior_real": prior,
         },
         figures,
@@ -196,9 +196,13 @@ def build_champion(
     skipped: Mapping[str, int],
     workers: int = 1,
     report: Callable[[int, float], None] | None = None,
+    store: Path | None = None,
 ) -> Champion:
-    """Fit, evaluate and write the champion into `folder`; return it, loaded and verified."""
-    fitted = fit_model(samples, settings, workers=workers, report=report)
+    """Fit, evaluate and write the champion into `folder`; return it, loaded and verified.
+
+    store: folder that keeps finished members of the ensemble.
+    """
+    fitted = fit_model(samples, settings, workers=workers, report=report, store=store)
     evaluated = evaluate_model(fitted, samples, settings)
     return write_model(folder, fitted, evaluated, samples, settings, skipped=skipped)
 
@@ -229,7 +233,7 @@ def write_model(
         training={
             "n_steps": fitted.n_steps,
             "losses": list(fitted.losses),
-            "seconds": round(fitted.seconds, 1),
+            "cpu_seconds": round(fitted.cpu_seconds, 1),
             "settings": asdict(settings),
             "training_set": summary(samples),
             "folds": {name: summary(fold(samples, name)) for name in FOLDS},

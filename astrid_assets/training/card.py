@@ -70,6 +70,14 @@ def _trained_on(record: Record) -> list[str]:
     ]
 
 
+def _with_chance(figures: Record, key: str) -> str:
+    found, chance = (
+        md.number(figures.get(f"largest_reliability_error{which}{key}"), 3)
+        for which in ("", "_by_chance")
+    )
+    return f"{found} (by chance alone {chance})"
+
+
 def _test_figures(record: Record) -> list[str]:
     figures, prior = record["evaluation"], record["prior_real"]
     rows = [
@@ -83,10 +91,11 @@ def _test_figures(record: Record) -> list[str]:
          md.interval(figures["false_positive_rate"], md.share)),
         ("at the threshold: lost of S/N ≥ 6",
          md.interval(figures["false_negative_rate_snr_min"], md.share)),
-        ("largest reliability error in 0.1–0.9, declared prior",
-         md.number(figures["largest_reliability_error"], 3)),
-        ("the same at equal classes",
-         md.number(figures.get("largest_reliability_error_at_equal_classes"), 3)),
+        *(
+            (f"largest reliability error in 0.1–0.9, {name}",
+             _with_chance(figures, key))
+            for key, name in (("", "declared prior"), ("_at_equal_classes", "at equal classes"))
+        ),
         ("log-loss", md.number(figures["log_loss"])),
         ("trails called trails; points called trails",
          f"{md.share(figures['trailed_found'])}; {md.share(figures['trailed_false'])}"),
@@ -131,10 +140,19 @@ def _test_figures(record: Record) -> list[str]:
                     f"{row['low']:g}–{row['high']:g}", md.number(row["mean_probability"], 3),
                     md.number(row["share_real"], 3),
                     " to ".join(md.number(row.get(f"error_{end}"), 3) for end in ("low", "high")),
-                    str(row["n_real"]), str(row["n_bogus"]),
+                    md.number(row.get("standard_error"), 3), str(row["n_real"]),
+                    str(row["n_bogus"]),
                 )
                 for row in figures[key]
             ]  # fmt: skip
-            head = ("bin", "probability", "share real", "error, 95 %", "real", "bogus")
+            head = (
+                "bin",
+                "probability",
+                "share real",
+                "error, 95 %",
+                "± by chance",
+                "real",
+                "bogus",
+            )
             out += [f"### Reliability {title}", "", *md.table(head, bins)]
     return out

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import erf
 
 Array = NDArray[np.float64]
 Statistic = Callable[[Array, NDArray[np.bool_], Array], float]
@@ -79,25 +80,67 @@ def log_loss(probability: Array, is_real: NDArray[np.bool_], weight: Array) -> f
 
 
 def reliability(
-    probability: Array, is_real: NDArray[np.bool_], weight: Array, *, edges: tuple[float, ...]
+    probability: Array,
+    is_real: NDArray[np.bool_],
+    weight: Array,
+    *,
+    edges: tuple[float, ...],
+    fields: NDArray[np.int64],
 ) -> list[dict[str, Any]]:
-    """Return, per bin of probability that holds samples: mean probability, share real, counts."""
+    """Return, per bin of probability that holds samples: mean probability, share real, counts.
+
+    weight: the same for all samples of a class. standard_error: of the share real, were the
+    calibration perfect; see `_standard_error`.
+    """
     index = np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, len(edges) - 2)
     rows = []
     for k in range(len(edges) - 1):
         inside = index == k
         total = float(weight[inside].sum())
         if total > 0:
-            share = float(weight[inside & is_real].sum() / total)
+            mean = float((weight * probability)[inside].sum() / total)
             rows.append({
                 "low": edges[k],
                 "high": edges[k + 1],
-                "mean_probability": float((weight * probability)[inside].sum() / total),
-                "share_real": share,
+                "mean_probability": mean,
+                "share_real": float(weight[inside & is_real].sum() / total),
+                "standard_error": _standard_error(mean, inside, is_real, weight, fields),
                 "n_real": int((inside & is_real).sum()),
                 "n_bogus": int((inside & ~is_real).sum()),
             })  # fmt: skip
     return rows
+
+
+def _standard_error(
+    mean: float,
+    inside: NDArray[np.bool_],
+    is_real: NDArray[np.bool_],
+    weight: Array,
+    fields: NDArray[np.int64],
+) -> float:
+    """Return the error of a bin's share real from the counts that its mean probability foretells.
+
+    Of each class the variance of a Poisson count times how much more its counts per field scatter,
+    sum n^2 / sum n - mean n; of foretold counts, so that a bin without any bogus has an error too.
+    """
+    total, variance, n_fields = float(weight[inside].sum()), 0.0, len(np.unique(fields))
+    for label, share in ((True, mean), (False, 1 - mean)):
+        of = is_real == label
+        expected = share * total / float(weight[of].mean())
+        sizes = np.unique(fields[inside & of], return_counts=True)[1]
+        more = (sizes**2).sum() / sizes.sum() - sizes.sum() / n_fields if len(sizes) else 1.0
+        variance += max(1.0, float(more)) / expected if expected > 0 else 0.0
+    return mean * (1 - mean) * float(np.sqrt(variance))
+
+
+def largest_by_chance(standard_errors: list[float]) -> float | None:
+    """Return the median of the largest of normal errors; None where there are none."""
+    known = np.array([error for error in standard_errors if error > 0])
+    if not len(known):
+        return None
+    x = np.linspace(0, 6 * known.max(), 4001)
+    below = erf(x[:, None] / (known * np.sqrt(2))).prod(axis=1)
+    return float(x[np.searchsorted(below, 0.5)])
 
 
 def at_class_weights(statistic: Statistic, prior_real: float) -> Statistic:

@@ -5,14 +5,14 @@ Everything is a function of arrays; which samples are a test set is settled in `
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from astrid_assets.detections.scoring import at_prior, sigmoid
+from astrid_assets.detections.scoring import at_prior, calibrated
 from astrid_assets.training.curves import (
     Array,
     Statistic,
@@ -21,6 +21,7 @@ from astrid_assets.training.curves import (
     average_precision,
     clustered_interval,
     false_positives_at,
+    largest_by_chance,
     log_loss,
     paired_gain,
     plain,
@@ -31,6 +32,7 @@ from astrid_assets.training.curves import (
 )
 
 __all__ = [
+    "Calibration",
     "EvaluationSettings",
     "Sample",
     "area_under_roc",
@@ -41,7 +43,6 @@ __all__ = [
     "evaluate",
     "paired_gain",
     "prior_weights",
-    "probabilities",
     "rate",
     "threshold_at",
 ]
@@ -87,24 +88,40 @@ class Sample:
     on_host: NDArray[np.bool_] = field(repr=False)
 
 
-def calibrate(
-    logits: Array, is_real: NDArray[np.bool_], *, prior_real: float
-) -> tuple[float, float]:
-    """Return (temperature, offset): probability = sigmoid(logit / temperature + offset) at a prior.
+@dataclass(frozen=True)
+class Calibration:
+    """How logits become probabilities at the prior it was asked for; see `scoring.calibrated`."""
 
-    Fitted by log-loss at that very prior (Guo et al. 2017, with an offset): at equal weights the
-    fit would look where the classes mix equally, not where real ones are rare.
+    temperature: float
+    offset: float
+    curvature: float = 0.0
+
+    def probabilities(self, logits: Array) -> Array:
+        """Return the calibrated probabilities of raw logits, as scoring computes them."""
+        return calibrated(logits, **asdict(self))
+
+
+def calibrate(logits: Array, is_real: NDArray[np.bool_], *, prior_real: float) -> Calibration:
+    """Return the calibration of logits at a prior, fitted by log-loss, its slopes positive.
+
+    The weights of the fit have odds half-way (in their logarithm) between the prior's and even
+    ones: at the prior itself the few bogus of high score decide alone, at even odds those where
+    real ones are rare hardly count. The result is shifted from there to the prior.
     """
-    weight = prior_weights(is_real, prior_real)
+    shift = float(np.log(prior_real / (1 - prior_real))) / 2
+    weight = prior_weights(is_real, 1 / (1 + np.exp(-shift)))
     sign = np.where(is_real, 1.0, -1.0)
+    bend = np.logaddexp(0, logits)
 
     def loss(parameters: Array) -> float:
-        z = logits * np.exp(parameters[0]) + parameters[1]
+        low, high = np.exp(parameters[:2])
+        z = low * logits + (high - low) * bend + parameters[2]
         return float(np.sum(weight * np.logaddexp(0, -sign * z)))
 
-    start = np.array([0.0, np.log(prior_real / (1 - prior_real))])
-    fitted = minimize(loss, start, method="Nelder-Mead").x
-    return float(np.exp(-fitted[0])), float(fitted[1])
+    tight = {"xatol": 1e-5, "fatol": 1e-10, "maxiter": 5000}
+    fitted = minimize(loss, np.array([0.0, 0.0, shift]), method="Nelder-Mead", options=tight).x
+    low, high = np.exp(fitted[:2])
+    return Calibration(float(1 / low), float(fitted[2] + shift), float(high - low))
 
 
 def evaluate(
@@ -165,22 +182,20 @@ def _reliability_figures(
 
     At a prior of 1/31 a middle bin holds a bogus or two for each thirty real ones, so that its
     error is mostly sampling; at equal classes the same logits are held against far more of them.
+    Beside the largest error stands what a perfect calibration would show with as many samples.
     """
     real = sample.is_real
     out: dict[str, Any] = {}
     for name, prior in (("", settings.prior_real), ("_at_equal_classes", 0.5)):
         p = at_prior(probability, declared=settings.prior_real, prior_real=prior)
         weight, edges = prior_weights(real, prior), settings.reliability_edges
-        rows: list[dict[str, Any]] = reliability(p, real, weight, edges=edges)
+        rows: list[dict[str, Any]] = reliability(
+            p, real, weight, edges=edges, fields=sample.sky_field
+        )
         for row in rows:
             inside = (p >= row["low"]) & ((p < row["high"]) | (row["high"] >= 1))
-
-            def error(score: Array, is_real: NDArray[np.bool_], w: Array) -> float:
-                total = w.sum()
-                return float((w * (score - is_real)).sum() / total) if total > 0 else float("nan")
-
             low, high = clustered_interval(
-                error, p[inside], real[inside], weight[inside], sample.sky_field[inside],
+                _overconfidence, p[inside], real[inside], weight[inside], sample.sky_field[inside],
                 n_bootstrap=settings.n_bootstrap, rng=rng,
             )  # fmt: skip
             row |= {"error_low": plain(low), "error_high": plain(high)}
@@ -188,9 +203,12 @@ def _reliability_figures(
         errors = [abs(row["mean_probability"] - row["share_real"]) for row in middle]
         out[f"reliability{name}"] = rows
         out[f"largest_reliability_error{name}"] = max(errors) if errors else None
+        out[f"largest_reliability_error_by_chance{name}"] = largest_by_chance(
+            [row["standard_error"] for row in middle]
+        )
     return out
 
 
-def probabilities(logits: Array, *, temperature: float, offset: float) -> Array:
-    """Return the calibrated probabilities of raw logits, as scoring computes them."""
-    return sigmoid(np.asarray(logits, float) / temperature + offset)
+def _overconfidence(score: Array, is_real: NDArray[np.bool_], weight: Array) -> float:
+    total = weight.sum()
+    return float((weight * (score - is_real)).sum() / total) if total > 0 else float("nan")

@@ -57,7 +57,8 @@ def write_champion(
     """Write record, model card, `model.onnx` and `model.keras` into `folder`; return the champion.
 
     check_cutouts: (n, s, s, 3) on which Keras, ONNX and the reloaded `.keras` file must agree to
-    1e-5. calibration: threshold, trailed_threshold, temperature, offset, prior_real.
+    1e-5. calibration: threshold, trailed_threshold, temperature, offset, curvature,
+    prior_real.
     drift_reference: `reference_quantiles` of the candidates it learnt from. The version gets the
     beginning of the file's hash, so that no two models share one.
     Raises ExportDisagreesError where they do not agree.

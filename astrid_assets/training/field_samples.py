@@ -42,9 +42,12 @@ class DatasetSettings:
     """Everything that the training set depends on.
 
     views_per_field: science exposures of each field; in all but the first something is wrong.
+    bogus_per_view_max: of a view with more bogus a random choice of so many, or a few fields full
+    of spikes would decide what is learnt, calibrated and stated; None: all.
     """
 
     views_per_field: int = 2
+    bogus_per_view_max: int | None = 100
     fields: FieldSettings = field(default_factory=FieldSettings)
     degradation: DegradationSettings = field(default_factory=DegradationSettings)
     labels: LabelSettings = field(default_factory=LabelSettings)
@@ -91,10 +94,22 @@ def samples_of_field(index: int, settings: DatasetSettings) -> tuple[TrainingSet
                 settings=settings.degradation,
             )
         subtraction = subtract(science, reference)
-        parts.append(label_subtraction(pair, science, subtraction, settings))
+        found = label_subtraction(pair, science, subtraction, settings)
+        rng = np.random.default_rng([settings.fields.seed, 5, index, pair.view])
+        parts.append(thinned(found, settings.bogus_per_view_max, rng))
         lost = has_any(subtraction.difference.image.mask, MaskPlane.NO_DATA)
         mpix += float((~lost).sum()) / 1e6
     return concatenate(parts), mpix
+
+
+def thinned(samples: TrainingSet, bogus_max: int | None, rng: np.random.Generator) -> TrainingSet:
+    """Return samples with at most `bogus_max` bogus, drawn at random; their order stays."""
+    bogus = np.flatnonzero(~samples.is_real)
+    if bogus_max is None or len(bogus) <= bogus_max:
+        return samples
+    keep = samples.is_real.copy()
+    keep[rng.choice(bogus, bogus_max, replace=False)] = True
+    return samples.select(keep)
 
 
 def label_subtraction(

@@ -34,7 +34,7 @@ class FieldSettings:
     """
 
     seed: int = 20261120
-    n_nights: int = 80
+    n_nights: int = 160
     fields_per_night: int = 4
     sides_pix: tuple[int, ...] = (288, 640, 768, 768)
     fwhm_pix: tuple[float, float] = (1.9, 6.5)

@@ -59,7 +59,9 @@ class SearchSettings:
     mpix: float = 300.0
     n_fields_max: int = 400
     dataset: DatasetSettings = field(
-        default_factory=lambda: DatasetSettings(views_per_field=1, fields=_fields())
+        default_factory=lambda: DatasetSettings(
+            views_per_field=1, bogus_per_view_max=None, fields=_fields()
+        )
     )
 
 

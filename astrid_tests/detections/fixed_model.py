@@ -32,6 +32,6 @@ def fixed_champion(*, accepts: bool) -> Champion:
     onnx = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
     return Champion(
         name="fixed", version="test", sha256=sha256_bytes(onnx), weights_sha256="0" * 64,
-        threshold=0.5, trailed_threshold=0.5, temperature=1.0, offset=0.0, prior_real=0.5,
-        cutouts=CutoutSettings(), record={}, onnx=onnx,
+        threshold=0.5, trailed_threshold=0.5, temperature=1.0, offset=0.0, curvature=0.0,
+        prior_real=0.5, cutouts=CutoutSettings(), record={}, onnx=onnx,
     )  # fmt: skip

@@ -61,6 +61,7 @@ def _path(tmp_path, key: str):
         {"trailed_threshold": 0.123},
         {"temperature": 2.5},
         {"offset": -0.5},
+        {"curvature": 0.5},
         {"cutouts": CutoutSettings(size_pix=65)},
         {"sha256": "0" * 64},
     ],

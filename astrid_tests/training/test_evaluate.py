@@ -48,15 +48,52 @@ def test_perfect_and_random_scores() -> None:
 def test_calibration_recovers_temperature_and_prior() -> None:
     score, is_real = _gaussian(40_000, 2.0, 3)
     exact = 2.0 * score - 2.0
-    temperature, offset = ev.calibrate(4 * exact + 3, is_real, prior_real=0.1)
-    assert temperature == pytest.approx(4, rel=0.05)
-    probability = ev.probabilities(4 * exact + 3, temperature=temperature, offset=offset)
+    calibration = ev.calibrate(4 * exact + 3, is_real, prior_real=0.1)
+    assert calibration.temperature == pytest.approx(4, rel=0.05)
+    assert calibration.curvature == pytest.approx(0, abs=0.02)
+    probability = calibration.probabilities(4 * exact + 3)
     weight = curves.prior_weights(is_real, 0.1)
-    rows = curves.reliability(probability, is_real, weight, edges=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
+    rows = curves.reliability(
+        probability, is_real, weight, edges=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+        fields=np.arange(len(score)),
+    )  # fmt: skip
     assert max(abs(row["mean_probability"] - row["share_real"]) for row in rows) < 0.05
     assert curves.log_loss(probability, is_real, weight) < curves.log_loss(
         np.full(len(score), 0.1), is_real, weight
     )
+
+
+def test_calibration_recovers_a_slope_that_changes() -> None:
+    score, is_real = _gaussian(60_000, 2.0, 11)
+    exact = 2.0 * score - 2.0
+    bent = np.where(exact > 0, 3 * exact, exact)
+    probability = ev.calibrate(bent, is_real, prior_real=1 / 31).probabilities(bent)
+    at_prior = exact - np.log(30)
+    middle = np.abs(at_prior) < 2
+    found = np.log(probability / (1 - probability))
+    assert np.abs(found - at_prior)[middle].mean() < 0.25
+    straight = ev.Calibration(1.0, -2.0).probabilities(exact)
+    np.testing.assert_allclose(straight, 1 / (1 + np.exp(2 - exact)))
+
+
+def test_the_error_by_chance_is_that_of_repeated_draws() -> None:
+    rng = np.random.default_rng(12)
+    errors, stated, largest = [], [], []
+    for _ in range(200):
+        logit = rng.normal(0, 1.2, 1200)
+        is_real = rng.random(1200) < 1 / (1 + np.exp(-logit))
+        weight = np.ones(1200)
+        rows = curves.reliability(
+            1 / (1 + np.exp(-logit)), is_real, weight, edges=(0.0, 0.3, 0.5, 0.7, 1.0),
+            fields=np.arange(1200) // 8,
+        )  # fmt: skip
+        errors.append([row["mean_probability"] - row["share_real"] for row in rows])
+        stated.append([row["standard_error"] for row in rows])
+        largest.append(np.abs(errors[-1]).max())
+    np.testing.assert_allclose(np.std(errors, axis=0), np.mean(stated, axis=0), rtol=0.2)
+    chance = curves.largest_by_chance(list(np.mean(stated, axis=0)))
+    assert chance == pytest.approx(np.median(largest), rel=0.15)
+    assert curves.largest_by_chance([]) is None
 
 
 def test_threshold_loses_at_most_the_declared_share() -> None:
@@ -83,7 +120,7 @@ def test_intervals_widen_when_fields_agree_within_themselves() -> None:
 
 def test_evaluation_is_plain_json_and_its_rates_are_right() -> None:
     score, is_real = _gaussian(4000, 4.0, 6)
-    probability = ev.probabilities(4 * score - 8, temperature=1.0, offset=0.0)
+    probability = ev.Calibration(1.0, 0.0).probabilities(4 * score - 8)
     sample = ev.Sample(
         is_real=is_real,
         snr=np.where(is_real, 8.0, np.nan),
@@ -107,7 +144,7 @@ def test_evaluation_is_plain_json_and_its_rates_are_right() -> None:
 
 def test_reliability_at_equal_classes_is_that_of_the_shifted_probability() -> None:
     score, is_real = _gaussian(60_000, 2.0, 8)
-    probability = ev.probabilities(2 * score - 2 + np.log(0.05 / 0.95), temperature=1, offset=0)
+    probability = ev.Calibration(1.0, np.log(0.05 / 0.95)).probabilities(2 * score - 2)
     sample = ev.Sample(
         is_real=is_real, snr=np.where(is_real, 8.0, np.nan), sky_field=np.arange(60_000) // 500,
         fwhm_pix=np.full(60_000, 3.5), on_host=np.zeros(60_000, bool),
@@ -115,7 +152,7 @@ def test_reliability_at_equal_classes_is_that_of_the_shifted_probability() -> No
     settings = ev.EvaluationSettings(prior_real=0.05, n_bootstrap=10)
     result = ev.evaluate(probability, sample, threshold=0.5, settings=settings)
     assert result["largest_reliability_error_at_equal_classes"] < 0.03
-    wrong = ev.probabilities(4 * score - 4 + np.log(0.05 / 0.95), temperature=1, offset=0)
+    wrong = ev.Calibration(1.0, np.log(0.05 / 0.95)).probabilities(4 * score - 4)
     result = ev.evaluate(wrong, sample, threshold=0.5, settings=settings)
     assert result["largest_reliability_error_at_equal_classes"] > 0.08
 

@@ -22,7 +22,7 @@ from astrid_assets.detections.scoring import (
     run_onnx,
     score,
 )
-from astrid_assets.training import export, network
+from astrid_assets.training import export, members, network
 from astrid_assets.training.augment import NONE, AugmentSettings, augment
 from astrid_assets.training.evaluate import area_under_roc
 from astrid_assets.training.export import ExportDisagreesError, disagreement, write_champion
@@ -36,6 +36,7 @@ CALIBRATION = {
     "trailed_threshold": 0.5,
     "temperature": 1.5,
     "offset": -0.2,
+    "curvature": 0.3,
     "prior_real": 0.5,
 }
 
@@ -92,6 +93,27 @@ def test_one_seed_gives_one_set_of_weights(toy_samples: TrainingSet) -> None:
     assert network.weights_sha256(other.model) not in hashes
 
 
+def test_an_interrupted_fit_goes_on(
+    tmp_path: Path, toy_samples: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(TINY_FIT, n_members=1, n_steps=4, average_last_steps=0)
+    arguments = {"network_settings": TINY_NETWORK, "store": tmp_path}
+    first = fit(toy_samples, settings=settings, **arguments)
+    made = []
+    monkeypatch.setattr(members, "fit_member", lambda index, *_: made.append(index))
+    again = fit(toy_samples, settings=settings, **arguments)
+    assert not made
+    assert network.weights_sha256(again.model) == network.weights_sha256(first.model)
+    assert (again.losses, again.cpu_seconds) == (first.losses, first.cpu_seconds)
+    for other in (replace(settings, n_steps=5), replace(settings, n_members=2)):
+        made.clear()
+        with pytest.raises(AttributeError):
+            fit(toy_samples, settings=other, **arguments)
+        assert made == [other.n_members - 1]
+    with pytest.raises(AttributeError):
+        fit(toy_samples.select(np.arange(60)), settings=settings, **arguments)
+
+
 def test_too_few_samples_are_a_typed_failure(toy_samples: TrainingSet) -> None:
     few = toy_samples.select(np.arange(20))
     with pytest.raises(TooFewSamplesError) as caught:
@@ -142,13 +164,15 @@ def test_scores_are_the_calibrated_keras_output(
     cutouts = toy_samples.cutouts[:50].astype(np.float32)
     scores = score(load_champion(champion_folder), cutouts)
     logits, masks = network.predict(tiny_fit.model, cutouts)
-    expected = 1 / (1 + np.exp(-(logits[:, 0].astype(float) / 1.5 - 0.2)))
+    logit = logits[:, 0].astype(float)
+    expected = 1 / (1 + np.exp(-(logit / 1.5 + 0.3 * np.logaddexp(0, logit) - 0.2)))
     np.testing.assert_allclose(scores.probability, expected, atol=1e-5)
     np.testing.assert_allclose(scores.masks, masks, atol=1e-5)
     members = run_onnx(load_champion(champion_folder).onnx, cutouts).members
     assert members.shape == (50, TINY_FIT.n_members)
     np.testing.assert_allclose(members.mean(axis=1), logits[:, 0], atol=1e-4)
-    of_each = 1 / (1 + np.exp(-(members.astype(float) / 1.5 - 0.2)))
+    each = members.astype(float)
+    of_each = 1 / (1 + np.exp(-(each / 1.5 + 0.3 * np.logaddexp(0, each) - 0.2)))
     np.testing.assert_allclose(scores.uncertainty, of_each.std(axis=1), atol=1e-5)
     np.testing.assert_array_equal(scores.is_accepted, scores.probability >= 0.5)
 

@@ -10,6 +10,7 @@ import pytest
 
 from astrid_assets.detections.cutouts import CutoutSettings
 from astrid_assets.training.artefacts import Artefact, ArtefactSettings
+from astrid_assets.training.field_samples import thinned
 from astrid_assets.training.fields import FieldSettings, make_night
 from astrid_assets.training.labels import (
     BOGUS_KINDS,
@@ -120,6 +121,17 @@ def test_masks_lie_where_the_source_is_in_the_cutout() -> None:
         assert not truth_masks(*here, no, hidden, **arguments).any()
     arguments["snr"] = np.array([2.0])
     assert not truth_masks(*here, no, _truth([55.0], [47.0]), **arguments).any()
+
+
+def test_a_view_full_of_bogus_gives_a_random_choice_of_them() -> None:
+    samples = toy_set(60, seed=2)
+    assert thinned(samples, 30, np.random.default_rng(1)) is samples
+    assert thinned(samples, None, np.random.default_rng(1)) is samples
+    few = thinned(samples, 12, np.random.default_rng(1))
+    assert (int(few.is_real.sum()), int((~few.is_real).sum())) == (30, 12)
+    assert few.sha256 == thinned(samples, 12, np.random.default_rng(1)).sha256
+    assert few.sha256 != thinned(samples, 12, np.random.default_rng(2)).sha256
+    assert (np.diff(few.source[few.is_real]) > 0).all()
 
 
 def test_no_night_and_no_field_stands_on_both_sides_of_the_split() -> None:
