@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,7 +167,7 @@ def stored_member(
             return Member(weights, arrays["losses"].tolist(), float(arrays["cpu_seconds"]))
     member = fit_member(index, pool, settings, network_settings, report)
     partial = path.with_name(f"{path.stem}.partial.npz")
-    named = {f"weights{i:03d}": array for i, array in enumerate(member.weights)}
+    named: dict[str, Any] = {f"weights{i:03d}": w for i, w in enumerate(member.weights)}
     np.savez(partial, losses=member.losses, cpu_seconds=member.cpu_seconds, **named)
     partial.replace(path)
     return member
