@@ -19,7 +19,7 @@ from astrid_assets.calibration.calibrate import calibrate
 from astrid_assets.candidates.extract import find_candidates
 from astrid_assets.difference.subtract import subtract
 from astrid_assets.exposures.open_image import open_raw
-from astrid_assets.imaging.memory import return_freed_memory
+from astrid_assets.imaging.memory import reuse_freed_memory
 from astrid_resources.images import Image, RawExposure
 
 N_WARM = 3
@@ -58,7 +58,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("reference", type=Path)
     parser.add_argument("--reference-at-hand", action="store_true")
     options = parser.parse_args(arguments)
-    return_freed_memory()
     ready = calibrate(open_raw(options.reference)).image if options.reference_at_hand else None
     turns, n_candidates = [], 0
     for _ in range(1 + N_WARM):
@@ -86,4 +85,5 @@ def _chain_call(raws: list[RawExposure], ready: Image | None) -> Callable[[], in
 
 
 if __name__ == "__main__":
+    reuse_freed_memory()
     main()

@@ -14,8 +14,9 @@ from scipy.spatial import cKDTree
 from astrid_assets.candidates.neighbours import reference_neighbours
 from astrid_assets.candidates.peaks import Peaks
 from astrid_assets.candidates.rules import CandidateSettings
-from astrid_assets.candidates.stamps import SIGMA_PER_FWHM, cut, moments, offsets, psf_stamps
+from astrid_assets.candidates.stamps import SIGMA_PER_FWHM, moments, psf_stamps
 from astrid_assets.difference.forced import interpolated
+from astrid_assets.imaging.stamps import cut, offsets
 from astrid_resources.images import DifferenceImage, Image, MaskPlane, PSFModel, plane_bits
 from astrid_resources.images.masks import UNUSABLE
 

@@ -10,8 +10,9 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from astrid_assets.candidates.stamps import SIGMA_PER_FWHM, cut, moments, offsets
+from astrid_assets.candidates.stamps import SIGMA_PER_FWHM, moments
 from astrid_assets.difference.kernels import spectrum
+from astrid_assets.imaging.stamps import cut, offsets
 from astrid_resources.images import Image, MaskPlane, plane_bits
 from astrid_resources.images.masks import UNUSABLE
 

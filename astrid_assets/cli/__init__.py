@@ -13,6 +13,7 @@ from astrid_assets.cli.integrity import gc, verify
 from astrid_assets.cli.models import models
 from astrid_assets.cli.queries import status, transients, why
 from astrid_assets.cli.runs import dev, ingest, reference, run, upgrade
+from astrid_assets.imaging.memory import reuse_freed_memory
 
 app = typer.Typer(
     name="astrid",
@@ -40,5 +41,6 @@ app.add_typer(models)
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, in a process that is its own."""
+    reuse_freed_memory()
     app()

@@ -12,6 +12,7 @@ import typer
 from astrid_assets.cli.output import fail, say, say_json, whole_files
 
 if TYPE_CHECKING:
+    from astrid_assets.calibration.calibrate import Calibration
     from astrid_resources.images import Algorithm
 
 
@@ -92,22 +93,23 @@ def difference_files(
     All results are written or none. Raises KnownFailure where an image cannot be used and NoWork
     where they do not overlap; ends the program where `out` cannot be written.
     """
-    from astrid_assets.calibration.calibrate import calibrate
-    from astrid_assets.exposures.open_image import open_raw
-    from astrid_assets.imaging.memory import return_freed_memory
+    from astrid_assets.imaging.memory import imports_uncollected
 
-    return_freed_memory()
-    raws = [
-        open_raw(science, mask_path=science_mask),
-        open_raw(reference, mask_path=reference_mask),
-    ]
+    with imports_uncollected():
+        from astrid_assets.calibration.calibrate import calibrate
+        from astrid_assets.exposures.open_image import open_raw
+
+    def calibrated_file(image: Path, mask: Path | None) -> Calibration:
+        return calibrate(open_raw(image, mask_path=mask))
+
     with ThreadPoolExecutor(2) as pool:
-        pending = pool.map(calibrate, raws)
+        pending = pool.map(calibrated_file, (science, reference), (science_mask, reference_mask))
         # These imports take their time while the images are being calibrated.
-        from astrid_assets.candidates.extract import find_candidates
-        from astrid_assets.candidates.table import write_tables
-        from astrid_assets.difference.subtract import SubtractionSettings, subtract
-        from astrid_resources.images import write_difference
+        with imports_uncollected():
+            from astrid_assets.candidates.extract import find_candidates
+            from astrid_assets.candidates.table import write_tables
+            from astrid_assets.difference.subtract import SubtractionSettings, subtract
+            from astrid_resources.images import write_difference
 
         calibrated = list(pending)
         settings = SubtractionSettings(algorithm=algorithm, compare_with=compare_with)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astrid_assets.candidates.neighbours import reference_neighbours
-from astrid_assets.candidates.stamps import cut, offsets
 from astrid_assets.difference.subtract import Subtraction
+from astrid_assets.imaging.stamps import cut, offsets
 from astrid_resources.images import MaskPlane, NoWork, PSFModel, has_any
 from astrid_resources.images.masks import UNUSABLE
 

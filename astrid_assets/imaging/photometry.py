@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import sep
 from numpy.typing import NDArray
-from photutils.geometry import circular_overlap_grid
 
 from astrid_assets.imaging.kernel import FIRST_TAP, PHASES, TAPS, weight_table
 from astrid_assets.imaging.psf_stamp import place_psf
-from astrid_resources.images import PSFModel, has_any, plane_bits
+from astrid_assets.imaging.stamps import cut
+from astrid_resources.images import MaskPlane, PSFModel, has_any
 from astrid_resources.images.masks import UNUSABLE
 
 Floats = NDArray[np.float64]
@@ -52,39 +53,27 @@ def aperture_photometry(
     Unusable pixels are left out and not made up for; see `usable_fraction`.
     """
     x, y = np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float))
-    bits = np.uint32(plane_bits(*UNUSABLE))
     out = np.full((3, len(x)), np.nan)
     out[2] = 0.0
-    for k in range(len(x)):
-        window, weight = _aperture(data.shape, x[k], y[k], radius_pix)
-        weight = np.where(mask[window] & bits, 0.0, weight)
-        area = float(weight.sum())
-        if area > 0:
-            out[0, k] = (weight * data[window]).sum()
-            out[1, k] = np.sqrt((weight * variance[window]).sum())
-            out[2, k] = area / (np.pi * radius_pix**2)
+    known = np.isfinite(x) & np.isfinite(y)
+    if not known.any():
+        return Photometry(*out)
+    u, v, half = x[known], y[known], int(np.ceil(radius_pix)) + 1
+    edge = 2 * half + 1
+    lost = has_any(cut(mask, u, v, half=half, outside=MaskPlane.NO_DATA.flag), *UNUSABLE)
+    # One strip of stamps, one below the other: a stamp holds its whole circle.
+    values, noise = (
+        np.where(lost, 0.0, cut(a, u, v, half=half, outside=0)).reshape(-1, edge)
+        for a in (data, variance)
+    )
+    row = v - np.rint(v) + half + edge * np.arange(len(v))
+    where = (u - np.rint(u) + half, row, radius_pix)
+    area = sep.sum_circle((~lost).astype(float).reshape(-1, edge), *where, subpix=0)[0]
+    flux, error, _ = sep.sum_circle(values, *where, var=noise, subpix=0)
+    measured = area > 0
+    out[0, known], out[1, known] = np.where(measured, (flux, error), np.nan)
+    out[2, known] = area / (np.pi * radius_pix**2)
     return Photometry(*out)
-
-
-def _aperture(
-    shape: tuple[int, ...], x: float, y: float, radius: float
-) -> tuple[tuple[slice, slice], Floats]:
-    """Return the window around (x, y) on the image and each pixel's share within the circle."""
-    if not (np.isfinite(x) and np.isfinite(y)):
-        return (slice(0, 0), slice(0, 0)), np.zeros((0, 0))
-    top, bottom = (
-        int(np.clip(np.floor(y + side), 0, shape[0])) for side in (0.5 - radius, radius + 1.5)
-    )
-    left, right = (
-        int(np.clip(np.floor(x + side), 0, shape[1])) for side in (0.5 - radius, radius + 1.5)
-    )
-    ny, nx = bottom - top, right - left
-    window = np.s_[top:bottom, left:right]
-    if ny <= 0 or nx <= 0:
-        return window, np.zeros((max(ny, 0), max(nx, 0)))
-    low, high = left - 0.5 - x, top - 0.5 - y
-    share = circular_overlap_grid(low, low + nx, high, high + ny, nx, ny, radius, 1, 1)
-    return window, np.asarray(share)
 
 
 def psf_photometry(

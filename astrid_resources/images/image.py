@@ -7,16 +7,18 @@ read-only, so that no stage can change what another one holds.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.nddata import CCDData, StdDevUncertainty, VarianceUncertainty
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from astrid_resources.images.masks import MaskPlane
 from astrid_resources.images.psf import PSFModel
+
+if TYPE_CHECKING:
+    from astropy.nddata import CCDData
 
 FloatArray = NDArray[np.float32]
 MaskArray = NDArray[np.uint32]
@@ -123,6 +125,8 @@ class Image:
 
     def to_ccddata(self) -> CCDData:
         """Return an astropy `CCDData` in adu; its boolean mask is True where any plane is set."""
+        from astropy.nddata import CCDData, VarianceUncertainty
+
         return CCDData(
             self.data.copy(),
             unit="adu",
@@ -135,6 +139,8 @@ class Image:
     @classmethod
     def from_ccddata(cls, ccd: CCDData, *, meta: ImageMeta, psf: PSFModel | None = None) -> Image:
         """Return the image held by `ccd`; masked and non-finite pixels become BAD."""
+        from astropy.nddata import StdDevUncertainty, VarianceUncertainty
+
         if ccd.uncertainty is None or ccd.wcs is None:
             raise ValueError("a CCDData needs an uncertainty and a wcs to become an Image")
         uncertainty = ccd.uncertainty
