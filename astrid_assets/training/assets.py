@@ -41,7 +41,7 @@ from astrid_resources.model_registry import MLflowTracking
 from astrid_resources.products import PartitionProducts, Product, Verdict
 
 SET_VERSION = "2"
-MODEL_VERSION = "2"
+MODEL_VERSION = "3"
 EVALUATION_VERSION = "2"
 PROMOTION_VERSION = "1"
 _FILES = {

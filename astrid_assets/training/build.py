@@ -34,7 +34,7 @@ from astrid_assets.training.pictures import worst_png
 from astrid_assets.training.samples import FOLDS, TrainingSet, fold
 
 NAME = "unet"
-VERSION = "3"
+VERSION = "4"
 _N_CHECK = 256
 _TRAILED_THRESHOLD = 0.5
 _RULES_BEFORE_MODEL = ("", "negative")
