@@ -24,7 +24,7 @@ from astrid_assets.difference.sub_images import sky_sigma
 from astrid_assets.difference.subtract import subtract
 from astrid_assets.difference.zogy import Zogy, zogy
 from astrid_assets.imaging.resample import resample
-from astrid_resources.images import Image, has_any
+from astrid_resources.images import Image, MaskPlane, has_any
 from astrid_resources.images.masks import UNUSABLE
 
 N_FLOOR_FFTS = 8
@@ -112,6 +112,7 @@ def _zogy_calls(science: Image, reference: Image) -> tuple[Callable[[], Zogy], C
         sky_sigma_reference=sigma[1],
         unusable_science=unusable[0],
         unusable_reference=unusable[1],
+        saturated_reference=has_any(reference.mask, MaskPlane.SATURATED),
         keep_score=False,
     )
     return partial(call, into=call()), call

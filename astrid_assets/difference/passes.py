@@ -11,15 +11,16 @@ import numpy as np
 from numba import njit
 
 _BRIGHT_SIGMA = np.float32(3)
-_MIN_NEIGHBOURS, _NEARLY_ALL_NEIGHBOURS = 3, 6
+_MIN_NEIGHBOURS = 3
+_LOST_LIGHT = np.float32(3)  # of a saturated core, in units of its counts: what its error allows
 _LEAST_SHARE = np.float32(0.05)
 _CHUNK = 64
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def load(
-    science, reference, var_n, var_r, bad_n, bad_r, top, left, scale_n, scale_r, f_r, mismatch,
-    counts, noise,
+    science, reference, var_n, var_r, bad_n, bad_r, full_r, top, left, scale_n, scale_r, f_r,
+    mismatch, counts, noise,
 ):  # fmt: skip
     """Fill the tiles `counts` and `noise` from (top, left): n + i r, in units of the sky noise.
 
@@ -52,7 +53,7 @@ def load(
             for x in range(start, end):
                 if bad_n[y, x] or bad_r[y, x]:
                     n, r, v_n, v_r = _filled(
-                        science, reference, var_n, var_r, bad_n, bad_r, y, x, f_r, mismatch
+                        science, reference, var_n, var_r, bad_n, bad_r, full_r, y, x, f_r, mismatch
                     )
                     counts[j, x - left] = complex(n * scale_n, r * scale_r)
                     noise[j, x - left] = complex(v_n * square_n, v_r * square_r)
@@ -73,19 +74,25 @@ def _has_any(flags):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _filled(science, reference, var_n, var_r, bad_n, bad_r, y, x, f_r, mismatch):
+def _filled(science, reference, var_n, var_r, bad_n, bad_r, full_r, y, x, f_r, mismatch):
     """Return n, r and their variances at a pixel unusable in one image or both.
 
     A science pixel takes the scaled reference where that shows a source, else 0. A reference pixel
-    takes the mean of its good neighbours; but where these show a source, or there are none, the
-    scaled science pixel (if that shows one), less the mean difference of the neighbours if nearly
-    all are good: a saturated star is a star in both images, a bad column may cross what is new.
-    Where both are unusable, both hold 0.
+    takes the mean of its good neighbours, but the scaled science pixel (if that shows a source)
+    where there are none, or where it is saturated and they show a source, too: a star is one in
+    both images, while a defect may lie across what is new. What comes from the other image is
+    wrong by the fraction `mismatch`, which its variance holds. Where both are unusable, both
+    hold 0; a core that is saturated in both keeps its counts, on one scale: a hole would be seen
+    by each PSF in its own way. How much light is above these counts nobody knows.
     """
     ny, nx = science.shape
     zero = np.float32(0)
     if bad_n[y, x] and bad_r[y, x]:
-        return zero, zero, zero, zero
+        if not full_r[y, x]:
+            return zero, zero, zero, zero
+        n = max(science[y, x], zero)
+        wrong = _LOST_LIGHT * mismatch * n * f_r
+        return n, n * f_r, zero, wrong * wrong
     if bad_n[y, x]:
         r, v_r = reference[y, x], var_r[y, x]
         if r > _BRIGHT_SIGMA * np.sqrt(v_r):
@@ -93,26 +100,21 @@ def _filled(science, reference, var_n, var_r, bad_n, bad_r, y, x, f_r, mismatch)
             return filled, r, v_r / (f_r * f_r) + wrong * wrong, v_r
         return zero, r, zero, v_r
     n, v_n = science[y, x], var_n[y, x]
-    light, noise, apart, n_light, n_both = zero, zero, zero, 0, 0
+    light, noise, count = zero, zero, 0
     for v in range(max(y - 1, 0), min(y + 2, ny)):
         for u in range(max(x - 1, 0), min(x + 2, nx)):
-            if bad_r[v, u]:
-                continue
-            light += reference[v, u]
-            noise += var_r[v, u]
-            n_light += 1
-            if not bad_n[v, u]:
-                apart += science[v, u] * f_r - reference[v, u]
-                n_both += 1
-    is_light_known = n_light >= _MIN_NEIGHBOURS
-    if is_light_known:
-        light, noise = light / np.float32(n_light), noise / np.float32(n_light)
-    shows_source = not is_light_known or light > _BRIGHT_SIGMA * np.sqrt(noise)
-    if shows_source and n > _BRIGHT_SIGMA * np.sqrt(v_n):
-        apart = apart / np.float32(n_both) if n_both >= _NEARLY_ALL_NEIGHBOURS else zero
+            if not bad_r[v, u]:
+                light += reference[v, u]
+                noise += var_r[v, u]
+                count += 1
+    is_known = count >= _MIN_NEIGHBOURS
+    if is_known:
+        light, noise = light / np.float32(count), noise / np.float32(count)
+    is_star = full_r[y, x] and light > _BRIGHT_SIGMA * np.sqrt(noise)
+    if (is_star or not is_known) and n > _BRIGHT_SIGMA * np.sqrt(v_n):
         wrong = mismatch * n * f_r
-        return n, n * f_r - apart, v_n, v_n * f_r * f_r + wrong * wrong
-    return n, light if is_light_known else zero, v_n, zero
+        return n, n * f_r, v_n, v_n * f_r * f_r + wrong * wrong
+    return n, light if is_known else zero, v_n, zero
 
 
 @njit(cache=True, nogil=True, fastmath=True)

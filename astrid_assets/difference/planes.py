@@ -21,6 +21,7 @@ class PairMasks:
 
     mask: uint32, the science planes and the reference's own as `*_REFERENCE`.
     science, reference: True where that image is unusable; either: where one of them is.
+    saturated_reference: where the reference is unusable because it is saturated.
     n_usable_science: number of usable science pixels; n_covered: of these, on reference data.
     """
 
@@ -28,6 +29,7 @@ class PairMasks:
     science: BoolArray = field(repr=False)
     reference: BoolArray = field(repr=False)
     either: BoolArray = field(repr=False)
+    saturated_reference: BoolArray = field(repr=False)
     n_usable_science: int
     n_covered: int
 
@@ -35,13 +37,15 @@ class PairMasks:
 def pair_masks(science: NDArray[np.uint32], reference: NDArray[np.uint32]) -> PairMasks:
     """Return what two masks [y, x] of one grid say together."""
     mask = np.empty(science.shape, np.uint32)
-    flags = [np.empty(science.shape, np.bool_) for _ in range(3)]
+    flags = [np.empty(science.shape, np.bool_) for _ in range(4)]
     counted = np.zeros((science.shape[0], 2), np.int64)
     bits = np.uint32(plane_bits(*UNUSABLE))
-    absent = np.uint32(plane_bits(MaskPlane.NO_DATA))
+    absent, full = (
+        np.uint32(plane_bits(plane)) for plane in (MaskPlane.NO_DATA, MaskPlane.SATURATED)
+    )
     shift = np.uint32((MaskPlane.NO_DATA.reference_flag // MaskPlane.NO_DATA.flag).bit_length() - 1)
 
-    inputs = (science, reference, bits, absent, shift)
+    inputs = (science, reference, bits, absent, full, shift)
     outputs = (mask, *flags, counted)
 
     def band(first: int, stop: int) -> None:
@@ -49,11 +53,26 @@ def pair_masks(science: NDArray[np.uint32], reference: NDArray[np.uint32]) -> Pa
 
     over_rows(band, science.shape[0])
     n_usable, n_covered = (int(n) for n in counted.sum(axis=0))
-    return PairMasks(mask, flags[0], flags[1], flags[2], n_usable, n_covered)
+    return PairMasks(mask, flags[0], flags[1], flags[2], flags[3], n_usable, n_covered)
 
 
 @njit(cache=True, nogil=True)
-def _masks(science, reference, bits, absent, shift, first, stop, mask, bad_n, bad_r, bad, counted):  # type: ignore[no-untyped-def]
+def _masks(  # type: ignore[no-untyped-def]
+    science,
+    reference,
+    bits,
+    absent,
+    full,
+    shift,
+    first,
+    stop,
+    mask,
+    bad_n,
+    bad_r,
+    bad,
+    full_r,
+    counted,
+):
     low = (np.uint32(1) << shift) - np.uint32(1)
     for y in range(first, stop):
         n_usable, n_covered = 0, 0
@@ -64,6 +83,7 @@ def _masks(science, reference, bits, absent, shift, first, stop, mask, bad_n, ba
             bad_n[y, x] = is_bad_n
             bad_r[y, x] = is_bad_r
             bad[y, x] = is_bad_n | is_bad_r
+            full_r[y, x] = (r & full) != 0
             n_usable += not is_bad_n
             n_covered += (not is_bad_n) & ((r & absent) == 0)
         counted[y, 0] = n_usable

@@ -67,6 +67,7 @@ def subtract_maps(
     sub_image_change: float,
     unusable_science: BoolArray,
     unusable_reference: BoolArray,
+    saturated_reference: BoolArray,
 ) -> Maps:
     """Subtract `aligned` from `science` (same grid) and return every map.
 
@@ -109,6 +110,7 @@ def subtract_maps(
         aligned.variance,
         unusable_science,
         unusable_reference,
+        saturated_reference,
     )
     subtract_tiles(
         pair,

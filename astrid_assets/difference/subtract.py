@@ -156,6 +156,7 @@ def _subtracted(
         sub_image_change=settings.sub_image_change,
         unusable_science=masks.science,
         unusable_reference=masks.reference,
+        saturated_reference=masks.saturated_reference,
     )
     fwhm = maps.psf.fwhm_pix
     blank = blank_sky_mask(

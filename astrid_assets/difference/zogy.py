@@ -84,6 +84,7 @@ def zogy(
     psf_error: float = 0.0,
     unusable_science: BoolArray | None = None,
     unusable_reference: BoolArray | None = None,
+    saturated_reference: BoolArray | None = None,
     keep_score: bool = True,
     into: Zogy | None = None,
 ) -> Zogy:
@@ -96,6 +97,7 @@ def zogy(
     astrometric_noise_*_pix: rms of the registration per axis; shared half and half by both images.
     psf_error: fractional error of the PSF models: V_psf = (psf_error * flux common to both)^2.
     unusable_*: True where a pixel carries no measurement; such pixels never spread.
+    saturated_reference: which of the reference's are full of a star's light.
     keep_score: also return score, its variance and the footprint fraction: only theory needs them.
     into: an earlier result for images of this shape, whose maps are overwritten: of many pairs in
         turn only the first asks for memory (a tenth of the time).
@@ -132,6 +134,7 @@ def zogy(
         reference_variance,
         _flags(unusable_science, shape),
         _flags(unusable_reference, shape),
+        _flags(saturated_reference, shape),
     )
     subtract_tiles(pair, (rows, columns), lambda *_: made, maps, extra_noise=noise)
     kernel = made.kernel
@@ -146,7 +149,10 @@ def zogy(
 
 @dataclass(frozen=True)
 class Pair:
-    """Two aligned images, their variances (all float32 [y, x]) and their unusable pixels (bool)."""
+    """Two aligned images, their variances (all float32 [y, x]) and their unusable pixels (bool).
+
+    saturated_reference: those of the reference that are saturated.
+    """
 
     science: FloatArray = field(repr=False)
     reference: FloatArray = field(repr=False)
@@ -154,6 +160,7 @@ class Pair:
     reference_variance: FloatArray = field(repr=False)
     unusable_science: BoolArray = field(repr=False)
     unusable_reference: BoolArray = field(repr=False)
+    saturated_reference: BoolArray = field(repr=False)
 
 
 def subtract_tiles(
@@ -205,7 +212,7 @@ def _one_tile(
     scales = _float32(1 / made.sky_sigma_science, 1 / made.sky_sigma_reference)
     origin = (top - halo[0], left - halo[1])
     images = (pair.science, pair.reference, *variances)
-    unusable = (pair.unusable_science, pair.unusable_reference)
+    unusable = (pair.unusable_science, pair.unusable_reference, pair.saturated_reference)
     inputs = (*images, *unusable, *origin, *scales, f_r, mismatch, *buffers)
     passes.load(*inputs)
     counts, noise = (scipy.fft.fft2(part, overwrite_x=True) for part in buffers)
