@@ -12,7 +12,6 @@ import typer
 from astrid_assets.cli.output import fail, say, say_json, whole_files
 
 if TYPE_CHECKING:
-    from astrid_assets.calibration.calibrate import Calibration
     from astrid_resources.images import Algorithm
 
 
@@ -99,19 +98,19 @@ def difference_files(
         from astrid_assets.calibration.calibrate import calibrate
         from astrid_assets.exposures.open_image import open_raw
 
-    def calibrated_file(image: Path, mask: Path | None) -> Calibration:
-        return calibrate(open_raw(image, mask_path=mask))
-
+    raws = [
+        open_raw(science, mask_path=science_mask),
+        open_raw(reference, mask_path=reference_mask),
+    ]
     with ThreadPoolExecutor(2) as pool:
-        pending = pool.map(calibrated_file, (science, reference), (science_mask, reference_mask))
+        pending = [pool.submit(calibrate, raws.pop(0)) for _ in range(2)]
         # These imports take their time while the images are being calibrated.
-        with imports_uncollected():
-            from astrid_assets.candidates.extract import find_candidates
-            from astrid_assets.candidates.table import write_tables
-            from astrid_assets.difference.subtract import SubtractionSettings, subtract
-            from astrid_resources.images import write_difference
+        from astrid_assets.candidates.extract import find_candidates
+        from astrid_assets.candidates.table import write_tables
+        from astrid_assets.difference.subtract import SubtractionSettings, subtract
+        from astrid_resources.images import write_difference
 
-        calibrated = list(pending)
+        calibrated = [part.result() for part in pending]
         settings = SubtractionSettings(algorithm=algorithm, compare_with=compare_with)
         subtraction = subtract(calibrated[0].image, calibrated[1].image, settings=settings)
         with whole_files(out) as staged:

@@ -25,10 +25,10 @@ def reuse_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    wanted = (
-        (_M_ARENA_MAX, 1),
+    wanted = (  # an old glibc refuses the first one: then nothing is changed
         (_M_MMAP_THRESHOLD, _HELD_BYTES),
         (_M_TRIM_THRESHOLD, _HELD_BYTES),
+        (_M_ARENA_MAX, 1),
     )
     return all(bool(mallopt(option, value)) for option, value in wanted)
 
@@ -37,7 +37,8 @@ def reuse_freed_memory() -> bool:
 def imports_uncollected() -> Iterator[None]:
     """Import modules without looking for garbage: they are a million objects, and all stay.
 
-    Later collections leave these objects alone, too (a sixth of the time of the imports).
+    Later collections leave these objects alone, too (a sixth of the time of the imports). To be
+    used before any thread starts: what lives at its end is not collected any more.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -55,7 +55,9 @@ def aperture_photometry(
     x, y = np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float))
     out = np.full((3, len(x)), np.nan)
     out[2] = 0.0
-    known = np.isfinite(x) & np.isfinite(y)
+    ny, nx = data.shape
+    reach = radius_pix + 0.5
+    known = (x > -reach) & (x < nx - 1 + reach) & (y > -reach) & (y < ny - 1 + reach)
     if not known.any():
         return Photometry(*out)
     u, v, half = x[known], y[known], int(np.ceil(radius_pix)) + 1
