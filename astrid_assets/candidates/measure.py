@@ -160,16 +160,18 @@ def _on_stamps(
     out["is_dipole"] = (out["dipole_ratio"] > settings.max_dipole_ratio) & (
         opposite > settings.dipole_sigma
     )
-    circle = CircularAperture(np.column_stack([x, y]), max(fwhm, 1.5))
-    sums, errors = circle.do_photometry(
-        image.data, error=np.sqrt(image.variance), mask=_unusable(image)
-    )
-    out["aperture_flux"], out["aperture_flux_error"] = sums, errors * np.sqrt(scale2)
+    # Apertures on the stamps: with whole images the error would be another one.
+    middle = half + np.column_stack([x - np.rint(x), y - np.rint(y)])
+    sums = np.array(
+        [
+            circle.do_photometry(pixels, error=noise, mask=~usable)
+            for circle, pixels, noise, usable in zip(
+                CircularAperture(middle, max(fwhm, 1.5)), data, np.sqrt(variance), good, strict=True
+            )
+        ]
+    )[:, :, 0]
+    out["aperture_flux"], out["aperture_flux_error"] = sums[:, 0], sums[:, 1] * np.sqrt(scale2)
     return out
-
-
-def _unusable(image: Image) -> NDArray[np.bool_]:
-    return (image.mask & np.uint32(plane_bits(*UNUSABLE))) != 0
 
 
 def _position_angle(image: Image, x: Floats, y: Floats, theta: Floats) -> Floats:

@@ -59,8 +59,10 @@ def extract_peaks(
     score itself is taken. Raises ScoreNotSkyError where most of the map cannot be sky.
     """
     parts = []
+    signed = np.array(score_corrected, np.float32, order="C")
     for sign in (1.0, -1.0):
-        signed = np.ascontiguousarray(score_corrected * np.float32(sign))
+        if sign < 0:
+            np.negative(signed, out=signed)
         n_above = int(np.count_nonzero(signed > threshold_sigma))
         if n_above == 0:
             continue

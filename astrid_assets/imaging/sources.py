@@ -81,23 +81,23 @@ def detect_sources(
     a matched filter it drops a fifth of isolated stars above 20 sigma.
     """
     fwhm = fwhm_pix or DEFAULT_FWHM_PIX
-    pixels = np.require(data, np.float32, ["C", "W"])  # sep demands it; rarely a copy
-    error = np.sqrt(variance, dtype=np.float32)
+    # sep demands it; rarely a copy
+    pixels, variance = (np.require(a, np.float32, ["C", "W"]) for a in (data, variance))
     stack = max(_PIXSTACK, data.size // 3)
     if not is_filtered:
-        stack = _PIXSTACK_LEAST + 2 * int(_n_above(pixels, error, np.float32(threshold_sigma)))
+        stack = _PIXSTACK_LEAST + 2 * int(_n_above(pixels, variance, np.float32(threshold_sigma)))
     with _SEP_LIMITS:
         sep.set_extract_pixstack(stack)
         sep.set_sub_object_limit(_SUBOBJECT_LIMIT)
         found = sep.extract(
-            pixels, threshold_sigma, err=error, mask=unusable, minarea=min_pixels,
+            pixels, threshold_sigma, var=variance, mask=unusable, minarea=min_pixels,
             filter_kernel=gaussian_stamp(fwhm) if is_filtered else None, filter_type="matched",
             clean=False,
         )  # fmt: skip
     found = found[np.lexsort((found["x"], found["y"]))]
     x, y = found["x"], found["y"]
     flux, flux_error, _ = sep.sum_circle(
-        pixels, x, y, 1.5 * fwhm, err=error, mask=unusable, subpix=5
+        pixels, x, y, 1.5 * fwhm, var=variance, mask=unusable, subpix=5
     )
     reach = np.full(len(x), max(3.0 * fwhm, 6.0))
     half, _ = sep.flux_radius(pixels, x, y, reach, 0.5, mask=unusable, subpix=5)
@@ -174,12 +174,12 @@ def count_peaks(significance: NDArray[np.float32], *, threshold_sigma: float) ->
 
 
 @njit(cache=True, nogil=True)
-def _n_above(values, noise, limit):  # type: ignore[no-untyped-def]
+def _n_above(values, variance, limit):  # type: ignore[no-untyped-def]
     n = 0
     for y in range(values.shape[0]):
-        row, sigma = values[y], noise[y]
+        row, square = values[y], variance[y]
         for x in range(row.size):
-            n += row[x] > limit * sigma[x]
+            n += row[x] > limit * np.sqrt(square[x])
     return n
 
 
