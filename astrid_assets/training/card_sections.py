@@ -81,12 +81,20 @@ def _search(found: Record) -> list[str]:
 
 
 def _ztf(found: Record) -> list[str]:
-    at = found["at_own_threshold"]
+    at, alike = found["at_own_threshold"], found.get("one_seeing")
     rows = [
         ("area under ROC, ours", md.interval(found["auc_ours"], lambda v: md.number(v, 3))),
         ("area under ROC, ZTF's `rb`", md.interval(found["auc_rb"], lambda v: md.number(v, 3))),
         ("asteroids accepted where 80 % of the bogus are rejected",
          md.share(found["asteroids_accepted_at_80pct_bogus_rejected"])),
+        *(
+            (f"{name}, were the seeing of all exposures one", text(alike[key]))
+            for name, key, text in (
+                ("area, ours", "auc_ours", lambda v: md.number(v, 3)),
+                ("asteroids", "asteroids_accepted_at_80pct_bogus_rejected", md.share),
+            )
+            if alike
+        ),
         ("at our threshold: asteroids, other real, bogus accepted",
          ", ".join(md.share(at[f"{k}_accepted"]) for k in ("asteroids", "real", "bogus"))),
     ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from astrid_assets.training import search as searching
@@ -16,6 +17,7 @@ from astrid_assets.training.groups import Grouping
 from astrid_assets.training.pictures import kinds_png, worst_png
 from astrid_assets.training.search import SearchSettings, poisson_interval, search
 from astrid_assets.training.truth import SourceSettings
+from astrid_assets.training.ztf import seeing_pix
 from astrid_tests.detections.fixed_model import fixed_champion
 from astrid_tests.training.toy import toy_set
 
@@ -72,6 +74,14 @@ def test_the_table_of_models_is_paired() -> None:
 )
 def test_poisson_intervals_are_garwoods(n: int, low: float, high: float) -> None:
     assert poisson_interval(n) == pytest.approx((low, high), rel=1e-3)
+
+
+def test_an_exposure_of_many_alerts_has_its_own_seeing() -> None:
+    table = pd.DataFrame({
+        "jd": [1.0] * 10 + [2.0] * 9 + [3.0] * 11,
+        "fwhm": [4.0] * 9 + [1.2] + [9.0] * 9 + [2.0] * 11,
+    })  # fmt: skip
+    np.testing.assert_array_equal(seeing_pix(table), [4.0] * 19 + [2.0] * 11)
 
 
 def test_pictures_are_the_same_bytes_again() -> None:
