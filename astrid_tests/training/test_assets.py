@@ -58,7 +58,7 @@ class World:
         """Store a set of toy candidates as the asset `training_set` would."""
         path = self.folder / "samples.npz"
         record = {"settings": json.loads(json.dumps(asdict(config.settings().dataset)))}
-        samples = toy_set(480, seed=3, n_nights=40)
+        samples = toy_set(600, seed=3, n_nights=50)
         save_training_set(samples, path, record={**record, "skipped": {}})
         product = Product("training_set", "toy", objects={"samples": self.store.put_file(path)})
         with self.database.session() as session:
