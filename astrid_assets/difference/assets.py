@@ -24,7 +24,7 @@ from astrid_resources.images import KnownFailure, NoWork
 from astrid_resources.products import PartitionProducts
 
 SETTINGS = SubtractionSettings()
-CODE = StageCode("difference_images", "7", asdict(SETTINGS))
+CODE = StageCode("difference_images", "8", asdict(SETTINGS))
 SHOWN = (
     "score_median",
     "score_std",

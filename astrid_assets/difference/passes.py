@@ -20,12 +20,12 @@ _CHUNK = 64
 @njit(cache=True, nogil=True, error_model="numpy")
 def load(
     science, reference, var_n, var_r, bad_n, bad_r, full_r, top, left, scale_n, scale_r, f_r,
-    mismatch, counts, noise,
+    counts, noise,
 ):  # fmt: skip
     """Fill the tiles `counts` and `noise` from (top, left): n + i r, in units of the sky noise.
 
     0 beyond the image. A pixel without a measurement gets variance 0, since its value adds no
-    noise, and a value that keeps the static sky from leaving a hole; `mismatch`: see `_filled`.
+    noise, and a value that keeps the static sky from leaving a hole.
     """
     ny, nx = science.shape
     ty, tx = counts.shape
@@ -52,8 +52,8 @@ def load(
                 continue
             for x in range(start, end):
                 if bad_n[y, x] or bad_r[y, x]:
-                    n, r, v_n, v_r = _filled(
-                        science, reference, var_n, var_r, bad_n, bad_r, full_r, y, x, f_r, mismatch
+                    n, r, v_n, v_r, _, _ = _filled(
+                        science, reference, var_n, var_r, bad_n, bad_r, full_r, y, x, f_r
                     )
                     counts[j, x - left] = complex(n * scale_n, r * scale_r)
                     noise[j, x - left] = complex(v_n * square_n, v_r * square_r)
@@ -74,31 +74,29 @@ def _has_any(flags):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _filled(science, reference, var_n, var_r, bad_n, bad_r, full_r, y, x, f_r, mismatch):
-    """Return n, r and their variances at a pixel unusable in one image or both.
+def _filled(science, reference, var_n, var_r, bad_n, bad_r, full_r, y, x, f_r):
+    """Return n, r, their variances, and their counts of a source taken from the other image.
 
-    A science pixel takes the scaled reference where that shows a source, else 0. A reference pixel
-    takes the mean of its good neighbours, but the scaled science pixel (if that shows a source)
-    where there are none, or where it is saturated and they show a source, too: a star is one in
-    both images, while a defect may lie across what is new. What comes from the other image is
-    wrong by the fraction `mismatch`, which its variance holds. Where both are unusable, both
-    hold 0; a core that is saturated in both keeps its counts, on one scale: a hole would be seen
-    by each PSF in its own way. How much light is above these counts nobody knows.
+    Of a pixel unusable in one image or both. A science pixel takes the scaled reference where that
+    shows a source, else 0. A reference pixel takes the mean of its good neighbours, but the scaled
+    science pixel (if that shows a source) where there are none, or where it is saturated and they
+    show a source, too: a star is one in both images, while a defect may lie across what is new.
+    Where both are unusable, both hold 0; a core that is saturated in both keeps its counts, on one
+    scale: a hole would be seen by each PSF in its own way. How much light is above these counts
+    nobody knows.
     """
     ny, nx = science.shape
     zero = np.float32(0)
     if bad_n[y, x] and bad_r[y, x]:
         if not full_r[y, x]:
-            return zero, zero, zero, zero
+            return zero, zero, zero, zero, zero, zero
         n = max(science[y, x], zero)
-        wrong = _LOST_LIGHT * mismatch * n * f_r
-        return n, n * f_r, zero, wrong * wrong
+        return n, n * f_r, zero, zero, zero, _LOST_LIGHT * n * f_r
     if bad_n[y, x]:
         r, v_r = reference[y, x], var_r[y, x]
         if r > _BRIGHT_SIGMA * np.sqrt(v_r):
-            filled, wrong = r / f_r, mismatch * r / f_r
-            return filled, r, v_r / (f_r * f_r) + wrong * wrong, v_r
-        return zero, r, zero, v_r
+            return r / f_r, r, v_r / (f_r * f_r), v_r, r / f_r, zero
+        return zero, r, zero, v_r, zero, zero
     n, v_n = science[y, x], var_n[y, x]
     light, noise, count = zero, zero, 0
     for v in range(max(y - 1, 0), min(y + 2, ny)):
@@ -112,9 +110,52 @@ def _filled(science, reference, var_n, var_r, bad_n, bad_r, full_r, y, x, f_r, m
         light, noise = light / np.float32(count), noise / np.float32(count)
     is_star = full_r[y, x] and light > _BRIGHT_SIGMA * np.sqrt(noise)
     if (is_star or not is_known) and n > _BRIGHT_SIGMA * np.sqrt(v_n):
-        wrong = mismatch * n * f_r
-        return n, n * f_r, v_n, v_n * f_r * f_r + wrong * wrong
-    return n, light if is_known else zero, v_n, zero
+        return n, n * f_r, v_n, v_n * f_r * f_r, zero, n * f_r
+    return n, light if is_known else zero, v_n, zero, zero, zero
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def filled_error(
+    out, science, reference, var_n, var_r, bad_n, bad_r, full_r, top, left, f_r,
+    squared_n, squared_r,
+):  # fmt: skip
+    """Fill `out`: per pixel from (top, left) on, the variance of S that filled pixels make.
+
+    squared_n, squared_r: float32 stamps of odd edge, the filters squared (eqs. 26, 29) times the
+    square of the fraction by which counts of the other image are wrong. Summed pixel by pixel: a
+    star's core squared is beyond what a transform in single precision leaves beside the sky.
+    """
+    ny, nx = science.shape
+    rows, columns = out.shape
+    reach = max(squared_n.shape[0], squared_r.shape[0]) // 2
+    out[:] = 0
+    for y in range(max(top - reach, 0), min(top + rows + reach, ny)):
+        last = min(left + columns + reach, nx)
+        for start in range(max(left - reach, 0), last, _CHUNK):
+            end = min(start + _CHUNK, last)
+            if not (_has_any(bad_n[y, start:end]) or _has_any(bad_r[y, start:end])):
+                continue
+            for x in range(start, end):
+                if not (bad_n[y, x] or bad_r[y, x]):
+                    continue
+                _, _, _, _, from_r, from_n = _filled(
+                    science, reference, var_n, var_r, bad_n, bad_r, full_r, y, x, f_r
+                )
+                if from_r > 0:
+                    _add_around(out, y - top, x - left, from_r * from_r, squared_n)
+                if from_n > 0:
+                    _add_around(out, y - top, x - left, from_n * from_n, squared_r)
+
+
+@njit(cache=True, nogil=True)
+def _add_around(out, y, x, factor, stamp):
+    """Add `factor` times `stamp`, centred on (y, x), where that lies on `out`."""
+    half = stamp.shape[0] // 2
+    first, stop = max(x - half, 0), min(x + half + 1, out.shape[1])
+    for v in range(max(y - half, 0), min(y + half + 1, out.shape[0])):
+        row, values = out[v], stamp[v - y + half]
+        for u in range(first, stop):
+            row[u] += factor * values[u - x + half]
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -176,14 +217,15 @@ def lost_share(lost, unusable, top, left, kept_y, kept_x, footprint):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def store(
-    counts, noise, lost, var_n, var_r, top, left, skip_y, skip_x,
+    counts, noise, lost, filled, var_n, var_r, top, left, skip_y, skip_x,
     f_s, f_d, f_r, inverse_noise, ast_x, ast_y, psf2, least,
     difference, difference_variance, significance, corrected, flux, flux_error, fraction,
     score, score_variance,
 ):  # fmt: skip
     """Write the maps of `Zogy`, in its order, for the pixels of `lost` (eqs. 17, 25-33, 41-43).
 
-    The pixel (top, left) of the image is pixel (skip_y, skip_x) of the tiles.
+    The pixel (top, left) of the image is pixel (skip_y, skip_x) of the tiles. filled: see
+    `filled_error`.
     """
     ny, nx = var_n.shape
     rows, columns = lost.shape
@@ -215,7 +257,7 @@ def store(
         _slopes(counts[above, skip_x:stop], counts[below, skip_x:stop], ast_y, total)
         for i in range(columns):
             common = max(min(s_n[i], s_r[i]), zero)
-            total[i] += max(variance[i] * f_s, zero) + psf2 * common * common
+            total[i] += max(variance[i] * f_s, zero) + psf2 * common * common + filled[j, i]
         _corrected(s_n, s_r, total, lost[j], least, corrected[y, left:right])
         for i in range(columns):
             weight[i] = one / (f_s * max(one - lost[j, i], _LEAST_SHARE))

@@ -208,12 +208,12 @@ def _one_tile(
     kernel, (rows, columns) = made.kernel, tile
     variances = (pair.science_variance, pair.reference_variance)
     top, left = rows.first, columns.first
-    f_r, f_s, f_d, mismatch = _float32(made.flux_ratio, kernel.f_s, kernel.f_d, kernel.mismatch)
+    f_r, f_s, f_d = _float32(made.flux_ratio, kernel.f_s, kernel.f_d)
     scales = _float32(1 / made.sky_sigma_science, 1 / made.sky_sigma_reference)
     origin = (top - halo[0], left - halo[1])
     images = (pair.science, pair.reference, *variances)
     unusable = (pair.unusable_science, pair.unusable_reference, pair.saturated_reference)
-    inputs = (*images, *unusable, *origin, *scales, f_r, mismatch, *buffers)
+    inputs = (*images, *unusable, *origin, *scales, f_r, *buffers)
     passes.load(*inputs)
     counts, noise = (scipy.fft.fft2(part, overwrite_x=True) for part in buffers)
     passes.combine(counts, noise, made.weights)
@@ -226,9 +226,13 @@ def _one_tile(
     )
     lost = np.empty((rows.stop - top, columns.stop - left), np.float32)
     passes.lost_share(lost, pair.unusable_science, top, left, *made.kept, kernel.footprint)
+    filled = np.empty_like(lost)
+    wrong = np.float32(kernel.mismatch**2)
+    squared = (wrong * kernel.science_squared, wrong * kernel.reference_squared)
+    passes.filled_error(filled, *images, *unusable, top, left, f_r, *squared)
     constants = (f_s, f_d, f_r, np.float32(1 / kernel.reference_noise), *numbers)
     skipped = (halo[0] - first, halo[1])
-    everything = (counts, noise, lost, *variances, top, left, *skipped, *constants, *out)
+    everything = (counts, noise, lost, filled, *variances, top, left, *skipped, *constants, *out)
     passes.store(*everything)
 
 

@@ -248,6 +248,24 @@ def test_a_core_saturated_in_both_images_leaves_the_star_around_it_quiet(fwhm):
     assert np.abs(got.score_corrected).max() < 5
 
 
+def test_the_error_of_a_saturated_core_stays_near_it():
+    """A core squared is beyond what a transform in single precision leaves beside the sky."""
+    pair = noise_pair(3, (256, 256), flux_ratio=2.0)
+    quiet = zogy(*pair.arrays()[:4], moffat(5.0), moffat(2.7), **pair.scalars)
+    add_point(pair.science, 5.0, 64.2, 63.9, 3e8)
+    add_point(pair.reference, 2.7, 64.2, 63.9, 6e8)
+    full = pair.science > 1e6, pair.reference > 2e6
+    images = [np.minimum(a, top) for a, top in zip(pair.arrays()[:2], (1e6, 2e6), strict=True)]
+    far = np.s_[160:, 160:]
+    got = zogy(
+        *(image.astype(np.float32) for image in images), *pair.arrays()[2:4],
+        moffat(5.0), moffat(2.7), **pair.scalars,
+        unusable_science=full[0], unusable_reference=full[1], saturated_reference=full[1],
+    )  # fmt: skip
+    assert got.psf_flux_error[far] == pytest.approx(quiet.psf_flux_error[far], rel=0.02)
+    assert got.psf_flux_error[64, 72] > 100 * quiet.psf_flux_error[64, 72]
+
+
 @pytest.mark.parametrize("width", [1, 2])
 def test_a_bad_column_of_the_reference_keeps_a_transient_on_its_host(width):
     pair = noise_pair(3, (128, 128), flux_ratio=2.0)
