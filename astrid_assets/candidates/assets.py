@@ -115,11 +115,10 @@ def candidates(
     existing = loaded_products(opened, CODE.asset, partition, is_stored=store.exists)
     products = run_stage(CODE, partition, tasks, make, existing=existing, log=context.log.info)
     metadata = products_metadata(products, labels=labels, metrics=SHOWN)
-    by_rule = [{"rule": rule, "rejected": n} for rule, n in _rejections(products).most_common()]
-    extra = {"rejected_by_rule": table(by_rule)} if by_rule else {}
-    return result(
-        products, {**metadata, **extra, **pictures(previews_of(store, products, labels=labels))}
-    )
+    rejected = _rejections(products).most_common() or [("none", 0)]
+    by_rule = table([{"rule": rule, "rejected": n} for rule, n in rejected])
+    shown = pictures(previews_of(store, products, labels=labels))
+    return result(products, {**metadata, "rejected_by_rule": by_rule, **shown})
 
 
 def _rejections(products: PartitionProducts) -> Counter[str]:
