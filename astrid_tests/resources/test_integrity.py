@@ -33,6 +33,7 @@ from astrid_resources.integrity import (
 )
 from astrid_resources.integrity.named import key_columns
 from astrid_resources.objects import LocalFolder, ObjectStore, StoredObject, object_key
+from astrid_tests.resources.garbage import own
 from astrid_tests.resources.rows import NIGHT, SURVEY_ID, TILE, difference_product, observation
 from astrid_tests.resources.test_objects import spoil
 
@@ -252,7 +253,7 @@ def test_garbage_is_what_no_row_names_and_is_old(place: Installation):
     assert [item.key for item in old.objects] == [orphan.key]
     assert old.n_bytes >= orphan.size
     assert place.store.exists(orphan.key)
-    removed = collect_garbage(place.store, old)
+    removed = collect_garbage(place.store, own(old, place.store))
     assert [item.key for item in removed.objects] == [orphan.key]
     assert not place.store.exists(orphan.key)
     found = verify(place.database, place.store)

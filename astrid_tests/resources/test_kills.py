@@ -10,7 +10,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from astrid_resources.identity import VOLATILE_COLUMNS
 from astrid_resources.integrity import collect_garbage, find_garbage, verify
 from astrid_resources.objects import CorruptObjectError, LocalFolder, ObjectStore
 from astrid_resources.products import PartitionProducts
+from astrid_tests.resources.garbage import own
 from astrid_tests.resources.killed import ASSET, NIGHTS, VARIANTS, partition, prepare, run
 from astrid_tests.resources.rows import TILE
 
@@ -153,8 +153,7 @@ def _collect(database: Database, store: ObjectStore) -> None:
     """Remove what the killed processes left."""
     later = datetime.now(UTC) + timedelta(hours=30)
     garbage = find_garbage(database, store, age=timedelta(hours=24), now=later)
-    if not isinstance(store.backend, LocalFolder):
-        garbage = replace(garbage, folders=())  # the system's temporary files are not ours alone
+    garbage = own(garbage, store)
     removed = collect_garbage(store, garbage)
     assert len(removed.objects) == len(garbage.objects)
     if isinstance(store.backend, LocalFolder):

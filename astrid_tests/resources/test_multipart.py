@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from astrid_resources.database import Database
 from astrid_resources.integrity import collect_garbage, find_garbage
 from astrid_resources.objects import ObjectStore, object_key
+from astrid_tests.resources.garbage import own
 
 MB = 1 << 20
 CONTENT = bytes(range(256)) * (12 * MB // 256)
@@ -74,5 +75,5 @@ def test_an_upload_that_a_killed_process_left_is_garbage(
     later = datetime.now(UTC) + timedelta(days=2)
     found = find_garbage(Database(sqlite_url), parted, age=timedelta(days=1), now=later)
     assert len(found.uploads) == 1
-    collect_garbage(parted, found)
+    collect_garbage(parted, own(found, parted))
     assert list(parted.backend.uploads()) == []
