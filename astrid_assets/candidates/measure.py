@@ -160,7 +160,7 @@ def _on_stamps(
     out["is_dipole"] = (out["dipole_ratio"] > settings.max_dipole_ratio) & (
         opposite > settings.dipole_sigma
     )
-    # Apertures on the stamps: with whole images the error would be another one.
+    # On the stamps: of the whole image photutils would need the error as one more image.
     middle = half + np.column_stack([x - np.rint(x), y - np.rint(y)])
     sums = np.array(
         [
